@@ -1,0 +1,79 @@
+"""The one place where torch is checked and prepared before packages that build on it are imported.
+
+Beside a CPU build of torch, torchvision cannot register its compiled operators, and its import then
+fails with ``operator torchvision::nms does not exist``, which takes lightning, torchmetrics and ptychi
+with it. None of them needs these operators here; declaring their schemas is enough for the import.
+"""
+
+import contextlib
+import importlib
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+MINIMUM_TORCH = (2, 2)
+_INSTALL = "pip install 'torch>=2.2' (CPU: add --index-url https://download.pytorch.org/whl/cpu)"
+_TORCHVISION_SCHEMAS = {
+    "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+}
+_declared: list[Any] = []
+"""Keeps the declared library alive: its schemas vanish with the object."""
+
+
+def require_torch() -> ModuleType:
+    """Torch, checked and prepared; call it before importing lightning, torchmetrics or ptychi.
+
+    Returns:
+        The torch module.
+
+    Raises:
+        ImportError: torch is missing or older than 2.2; the message holds the command that installs it.
+    """
+    try:
+        torch = importlib.import_module("torch")
+    except ImportError as error:
+        message = f"POLICY-001: torch >= 2.2 is mandatory and cannot be imported ({error}). Install it: {_INSTALL}"
+        raise ImportError(message) from error
+    if _version(torch.__version__) < MINIMUM_TORCH:
+        message = f"POLICY-001: torch >= 2.2 is mandatory, found {torch.__version__}. Install it: {_INSTALL}"
+        raise ImportError(message)
+    _declare_torchvision_operators(torch)
+    return torch
+
+
+def limit_threads(threads: int) -> None:
+    """Let torch compute with this many threads; results are bit-identical only for equal counts.
+
+    Raises:
+        ValueError: fewer than one thread.
+    """
+    if threads < 1:
+        message = f"threads must be at least 1, got {threads}"
+        raise ValueError(message)
+    require_torch().set_num_threads(threads)
+
+
+def _version(text: str) -> tuple[int, int]:
+    major, minor = text.split(".")[:2]
+    return int(major), int(minor)
+
+
+def _declare_torchvision_operators(torch: ModuleType) -> None:
+    """Declare the operator schemas that torchvision's Python code refers to, where its library cannot.
+
+    A torchvision that fits the torch beside it registers them itself; declaring them first would clash.
+    """
+    spec = importlib.util.find_spec("torchvision")
+    if spec is None or not spec.submodule_search_locations:
+        return
+    for folder in spec.submodule_search_locations:
+        for compiled in sorted(Path(folder).glob("_C.*")):
+            with contextlib.suppress(OSError):
+                torch.ops.load_library(str(compiled))
+    for name, schema in _TORCHVISION_SCHEMAS.items():
+        if not hasattr(torch.ops.torchvision, name):
+            library = torch.library.Library("torchvision", "FRAGMENT")
+            library.define(schema)
+            _declared.append(library)
