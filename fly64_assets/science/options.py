@@ -58,12 +58,23 @@ class PtyChiOptions(Options):
     algorithm: Literal["LSQML", "rPIE", "ePIE", "DM", "Autodiff"] = "LSQML"
     epochs: PositiveInt = Field(120, le=10_000)
     batch_size: PositiveInt = 128
-    batching: Literal["compact", "uniform", "random"] = Field("compact", description="random ignores the seed.")
-    momentum: float = Field(0.5, ge=0, lt=1)
-    noise_model: Literal["gaussian", "poisson"] = "gaussian"
-    refine_probe: bool = False
+    batching: Literal["compact", "uniform", "random"] = Field(
+        "compact", description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none."
+    )
+    momentum: float = Field(0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
+    noise_model: Literal["gaussian", "poisson"] = Field("gaussian", description="LSQML and Autodiff only.")
+    step_size: float = Field(0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
+    refine_probe: bool = Field(False, description="False: the probe is known and stays as it is.")
     start: Literal["flat", "pinn"] = Field("flat", description="pinn: start from the PINN's object of the same cell.")
-    threads: PositiveInt = 1
+    device: Literal["cpu", "gpu"] = Field("cpu", description="gpu: falls back to the CPU where there is none.")
+    threads: PositiveInt = Field(1, description="Results are bit-identical only for equal thread counts.")
+
+    @model_validator(mode="after")
+    def _noise_model_that_is_used(self) -> "PtyChiOptions":
+        if self.noise_model == "poisson" and self.algorithm not in ("LSQML", "Autodiff"):
+            message = f"{self.algorithm} has no noise model: leave noise_model at gaussian, or use LSQML or Autodiff"
+            raise ValueError(message)
+        return self
 
 
 class ScanOptions(Options):

@@ -1,0 +1,1 @@
+"""Reconstruction: networks applied to measurements, and pty-chi."""

@@ -1,0 +1,1 @@
+"""Scripts that measure throughput, memory and how cost grows; run by hand."""
