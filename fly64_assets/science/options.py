@@ -26,7 +26,7 @@ class ProbeOptions(Options):
         "pupil", description="pupil: far field of a soft-edged, defocused aperture."
     )
     pupil_radius_cycles_per_px: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
-    defocus_rad: float = Field(34.6, description="Quadratic phase at the pupil's edge, rad.")
+    defocus_rad: float = Field(5.53, description="Quadratic phase at the pupil's edge, rad.")
     aberration_rad: float = Field(0.0, ge=0, description="RMS of a smooth random pupil phase that structures the probe.")
     central_stop_fraction: float = Field(0.5, ge=0, lt=1, description="zone_plate: stop radius / pupil radius.")
     fwhm_px: PositiveFloat = Field(16.0, description="gaussian: full width at half maximum of the intensity.")
@@ -49,6 +49,8 @@ class PositionOptions(Options):
 
     kind: Literal["raster", "spiral"] = "raster"
     step_px: PositiveFloat = 5.0
+    n_positions: PositiveInt | None = Field(None, description="Exactly this many, the step following from it.")
+    margin_px: float = Field(0.0, ge=0, description="Kept free between the outermost patches and the object's edge.")
     jitter_fraction: float = Field(0.35, ge=0, le=1, description="Uniform jitter, in steps, peak to peak / 2.")
 
 

@@ -1,0 +1,1 @@
+"""Physics of the far-field experiment: probe, object, scan positions, diffraction and photon counting."""

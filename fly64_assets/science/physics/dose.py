@@ -1,0 +1,97 @@
+"""Photon counting: one scale for a whole scan, Poisson counts, and exact dose reduction of measured counts.
+
+Dose is the mean number of detected photons per pattern over the scan. Counts are ``Poisson(s^2 * intensity)``
+with one scalar s for the whole scan, fixed before any split; files store ``sqrt(counts) / s`` in float32.
+"""
+
+import hashlib
+
+import numpy as np
+from jaxtyping import Float32, Float64, Int64
+
+MAX_COUNT_PER_PIXEL = 2**20
+"""Above this a float32 amplitude no longer returns the integer count safely in float32 arithmetic."""
+
+BLOCK_PATTERNS = 64
+"""Patterns that share one random stream; fixed, so that noise depends on neither chunk size nor order."""
+
+
+def named_rng(seed: int, *labels: str) -> np.random.Generator:
+    """Random generator named by what it is for, independent of run order.
+
+    >>> a, b = named_rng(1, "noise", "0"), named_rng(1, "noise", "0")
+    >>> bool(a.integers(1 << 30) == b.integers(1 << 30))
+    True
+    """
+    digest = hashlib.sha256("/".join(labels).encode()).digest()
+    return np.random.default_rng([seed, int.from_bytes(digest[:8])])
+
+
+def counts_scale(dose: float, mean_energy: float) -> float:
+    """The scale s that gives ``dose`` photons to a pattern of mean energy, rounded to a float32 value.
+
+    A float32 value, because solvers compute in float32: rounding changes the dose by less than 1e-7.
+
+    Raises:
+        ValueError: dose or energy is not a positive finite number.
+
+    >>> counts_scale(400.0, 4.0)
+    10.0
+    """
+    if not (np.isfinite(dose) and dose > 0 and np.isfinite(mean_energy) and mean_energy > 0):
+        message = f"dose and mean energy must be positive and finite, got dose {dose}, mean energy {mean_energy}"
+        raise ValueError(message)
+    return float(np.float32(np.sqrt(dose / mean_energy)))
+
+
+def draw_counts(
+    intensity: Float32[np.ndarray, "m N N"], scale: float, rng: np.random.Generator
+) -> Int64[np.ndarray, "m N N"]:
+    """Poisson counts of mean ``scale^2 * intensity``."""
+    return rng.poisson(intensity * np.float64(scale) ** 2)
+
+
+def thin_counts(
+    counts: np.ndarray, probability: float, rng: np.random.Generator
+) -> Int64[np.ndarray, "m N N"]:
+    """Keep each photon with the given probability: Poisson(n) becomes Poisson(p n) exactly.
+
+    Raises:
+        ValueError: the probability is outside (0, 1].
+
+    >>> thin_counts(np.array([[[3, 0]]]), 1.0, np.random.default_rng(0))
+    array([[[3, 0]]])
+    """
+    if not 0 < probability <= 1:
+        message = f"thinning keeps a fraction in (0, 1] of the photons, got {probability}"
+        raise ValueError(message)
+    if probability == 1:
+        return counts.astype(np.int64)
+    return rng.binomial(counts.astype(np.int64), probability)
+
+
+def amplitude_from_counts(counts: np.ndarray, scale: float) -> Float32[np.ndarray, "m N N"]:
+    """``sqrt(counts) / scale`` in float32; ``(scale * amplitude)^2``, rounded, gives the counts back.
+
+    Raises:
+        ValueError: a count is too high to survive float32.
+    """
+    highest = int(counts.max(initial=0))
+    if highest > MAX_COUNT_PER_PIXEL:
+        message = (
+            f"a pixel holds {highest} counts; float32 amplitudes keep integers up to {MAX_COUNT_PER_PIXEL}: lower the dose"
+        )
+        raise ValueError(message)
+    amplitude = np.sqrt(counts, dtype=np.float64)
+    amplitude /= scale
+    return amplitude.astype(np.float32)
+
+
+def dose_z_score(total_counts: float, n_patterns: int, dose: float) -> float:
+    """Deviation of a Poisson scan's mean counts from the requested dose, in standard errors."""
+    return float((total_counts - n_patterns * dose) / np.sqrt(n_patterns * dose))
+
+
+def mean_energy(energies: Float64[np.ndarray, "n"]) -> float:
+    """Mean pattern energy of the whole scan."""
+    return float(energies.mean())

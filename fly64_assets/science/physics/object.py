@@ -1,0 +1,188 @@
+"""Samples: model objects with structure at all scales in phase and amplitude, or an object from a file.
+
+Every kind is built from two maps in [0, 1], one for the phase and one for the absorption, which are related but not
+copies of each other: ``object = (1 - (1 - minimum_amplitude) * absorption) * exp(i * phase_range * (phase - 1/2))``.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+from scipy.ndimage import gaussian_filter
+from skimage import data, io, transform
+
+from fly64_assets.science.arrays import ComplexObject
+from fly64_assets.science.options import ObjectOptions
+
+Maps = tuple[np.ndarray, np.ndarray]
+
+_STAR_PERIODS = 24
+_STAR_RADIUS = 0.33
+"""Radius of the amplitude star of natural_image, as a fraction of the shorter side."""
+
+
+def make_object(options: ObjectOptions, rng: np.random.Generator) -> ComplexObject:
+    """Build the sample that the options describe.
+
+    Args:
+        options: kind, shape (rows, columns), phase range, amplitude and blur.
+        rng: draws the random kinds; natural_image and siemens_star use none.
+
+    Returns:
+        Transmission function, complex64, |object| <= 1 for the model kinds.
+
+    Raises:
+        ValueError: the file is missing, unreadable or of the wrong type.
+    """
+    if options.kind == "file":
+        return read_object(options)
+    phase, absorption = _KINDS[options.kind](options.shape_px, rng)
+    return _compose(phase, absorption, options)
+
+
+def _compose(phase: np.ndarray, absorption: np.ndarray, options: ObjectOptions) -> ComplexObject:
+    phase, absorption = (gaussian_filter(part, options.blur_px, mode="nearest") for part in (phase, absorption))
+    amplitude = 1.0 - (1.0 - options.minimum_amplitude) * absorption
+    return (amplitude * np.exp(1j * options.phase_range_rad * (phase - 0.5))).astype(np.complex64)
+
+
+def read_object(options: ObjectOptions) -> ComplexObject:
+    """Read ``objectGuess`` from an NPZ as it is, or turn an image's brightness into phase and absorption.
+
+    Raises:
+        ValueError: no such file, no objectGuess in it, or not a finite two-dimensional complex array.
+    """
+    path = Path(options.file or "")
+    if not path.is_file():
+        message = f"object.file: no file {path}; name an image or an NPZ with objectGuess"
+        raise ValueError(message)
+    if path.suffix.lower() != ".npz":
+        image = _fit(io.imread(path, as_gray=True).astype(float), options.shape_px)
+        return _compose(image, image, options)
+    with np.load(path, allow_pickle=False) as file:
+        if "objectGuess" not in file.files:
+            message = f"{path}: no objectGuess among its keys {sorted(file.files)}"
+            raise ValueError(message)
+        array = file["objectGuess"]
+    if array.ndim != 2 or array.dtype.kind != "c" or not np.isfinite(array).all():
+        message = f"{path}: objectGuess is {array.dtype} {array.shape}; expected a finite complex array (H, W)"
+        raise ValueError(message)
+    return array.astype(np.complex64)
+
+
+def _mixed(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
+    """Overlapping grains of all sizes, smooth swells, fine texture and a spoke target: edges and slopes everywhere."""
+    grains_a, grains_b = _grains(shape, rng)
+    swell = _power_law_noise(shape, rng, exponent=3.0)
+    texture_a = _power_law_noise(shape, rng, exponent=1.0)
+    texture_b = _power_law_noise(shape, rng, exponent=1.0)
+    side = min(shape)
+    centre = (shape[0] * rng.uniform(0.3, 0.7), shape[1] * rng.uniform(0.3, 0.7))
+    spokes, disc = _star(shape, centre, 0.22 * side, 18)
+    phase = 0.45 * grains_a + 0.35 * swell + 0.20 * texture_a
+    phase = np.where(disc, 0.55 * phase + 0.45 * spokes, phase)
+    absorption = 0.35 * grains_b + 0.25 * grains_a + 0.20 * (1 - swell) + 0.20 * texture_b
+    absorption = np.where(disc, 0.8 * absorption + 0.2 * spokes, absorption)
+    return _unit_range(phase), _unit_range(absorption)
+
+
+def _grains(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
+    """Ellipses and rectangles that occlude each other, areas by a power law, two independent values each."""
+    rows, columns = shape
+    smallest, largest = 1.5, 0.3 * min(shape)
+    count = min(20_000, int(6 * rows * columns / smallest**2 / 40) + 60)
+    uniform = rng.random(count)
+    radii = (largest**-2 + uniform * (smallest**-2 - largest**-2)) ** -0.5
+    maps = np.zeros((2, rows, columns))
+    for radius in np.sort(radii)[::-1]:  # large first, so that small ones stay visible
+        values = rng.random(2)
+        _paint_grain(maps, radius, values, rng)
+    return maps[0], maps[1]
+
+
+def _paint_grain(maps: np.ndarray, radius: float, values: np.ndarray, rng: np.random.Generator) -> None:
+    _, rows, columns = maps.shape
+    y, x = rng.uniform(0, rows), rng.uniform(0, columns)
+    aspect, angle, rectangular = rng.uniform(0.5, 1.0), rng.uniform(0, np.pi), rng.random() < 0.4
+    top, bottom = max(0, int(y - radius)), min(rows, int(y + radius) + 2)
+    left, right = max(0, int(x - radius)), min(columns, int(x + radius) + 2)
+    dy = np.arange(top, bottom)[:, None] - y
+    dx = np.arange(left, right)[None, :] - x
+    u = (np.cos(angle) * dx + np.sin(angle) * dy) / radius
+    v = (np.cos(angle) * dy - np.sin(angle) * dx) / (radius * aspect)
+    inside = np.maximum(abs(u), abs(v)) < 0.7 if rectangular else u**2 + v**2 < 1
+    maps[:, top:bottom, left:right][:, inside] = values[:, None]
+
+
+def _power_law_noise(shape: tuple[int, int], rng: np.random.Generator, exponent: float) -> np.ndarray:
+    """Gaussian noise whose amplitude falls as frequency to ``-exponent / 2``... squared into [0, 1]."""
+    frequency = np.hypot(scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None, :])
+    frequency[0, 0] = np.inf
+    spectrum = scipy.fft.rfft2(rng.standard_normal(shape)) * frequency**-exponent
+    noise = scipy.fft.irfft2(spectrum, s=shape)
+    return 0.5 + 0.5 * np.tanh(noise / (1.5 * noise.std()))
+
+
+def _star(shape: tuple[int, int], centre: tuple[float, float], radius: float, periods: int) -> Maps:
+    """Spokes (0 or 1) and the disc that holds them."""
+    y = np.arange(shape[0])[:, None] - centre[0]
+    x = np.arange(shape[1])[None, :] - centre[1]
+    disc = np.hypot(y, x) < radius
+    spokes = (np.sin(periods * np.arctan2(y, x)) > 0) & disc
+    return spokes.astype(float), disc
+
+
+def _natural_image(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
+    """A photograph in phase, a 24-period spoke target in amplitude."""
+    del rng
+    image = _fit(data.camera().astype(float), shape)
+    spokes, _ = _star(shape, (shape[0] / 2, shape[1] / 2), _STAR_RADIUS * min(shape), _STAR_PERIODS)
+    return image, spokes
+
+
+def _siemens_star(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
+    """A spoke target with concentric gaps in phase; a weaker copy over a slow ramp in amplitude."""
+    del rng
+    centre = (shape[0] / 2, shape[1] / 2)
+    radius = 0.48 * min(shape)
+    spokes, _ = _star(shape, centre, radius, 36)
+    distance = np.hypot(np.arange(shape[0])[:, None] - centre[0], np.arange(shape[1])[None, :] - centre[1])
+    spokes = np.where((distance / radius * 5) % 1 < 0.08, 0.0, spokes)
+    ramp = np.linspace(0, 1, shape[1])[None, :]
+    return spokes, 0.6 * spokes + 0.4 * ramp
+
+
+def _cells(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
+    """Rounded bodies with nuclei and granules over a faint background."""
+    rows, columns = shape
+    yy, xx = np.mgrid[0:rows, 0:columns]
+    phase, absorption = 0.15 * _power_law_noise(shape, rng, 2.0), 0.15 * _power_law_noise(shape, rng, 1.5)
+    for _ in range(max(4, rows * columns // 2_500)):
+        y, x, radius = rng.uniform(0, rows), rng.uniform(0, columns), rng.uniform(0.06, 0.16) * min(shape)
+        angle, aspect = rng.uniform(0, np.pi), rng.uniform(0.6, 1.0)
+        u = np.cos(angle) * (xx - x) + np.sin(angle) * (yy - y)
+        v = (np.cos(angle) * (yy - y) - np.sin(angle) * (xx - x)) / aspect
+        body = np.sqrt(np.clip(1 - (u**2 + v**2) / radius**2, 0, None))
+        nucleus = np.hypot(u - 0.2 * radius, v) < 0.35 * radius
+        phase += 0.5 * body + 0.25 * nucleus
+        absorption += 0.2 * body + rng.uniform(0.2, 0.6) * nucleus
+    granules = gaussian_filter((rng.random(shape) > 0.99).astype(float), 1.0) * 4
+    return _unit_range(phase + granules * (phase > 0.3)), _unit_range(absorption + granules)
+
+
+def _fit(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Crop to the shape's aspect ratio, resize, stretch to [0, 1]."""
+    rows, columns = image.shape
+    scale = min(rows / shape[0], columns / shape[1])
+    height, width = round(shape[0] * scale), round(shape[1] * scale)
+    top, left = (rows - height) // 2, (columns - width) // 2
+    cropped = image[top : top + height, left : left + width]
+    return _unit_range(transform.resize(cropped, shape, anti_aliasing=True))
+
+
+def _unit_range(image: np.ndarray) -> np.ndarray:
+    low, high = image.min(), image.max()
+    return (image - low) / (high - low) if high > low else np.zeros_like(image)
+
+
+_KINDS = {"mixed": _mixed, "natural_image": _natural_image, "siemens_star": _siemens_star, "cells": _cells}

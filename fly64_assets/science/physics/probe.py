@@ -1,0 +1,184 @@
+"""The illumination: probes from a model or a file, their diameter, and where they light the object.
+
+A probe is sampled on the patch grid with its optical axis at ``[N // 2, N // 2]``. Probes made here have unit
+total intensity; a probe from a file keeps its scale, because the photon scale s is explicit everywhere else.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import scipy.fft
+from jaxtyping import Bool, Complex64, Float64
+from scipy.signal import fftconvolve
+
+from fly64_assets.science.arrays import PositionsXY, ProbeModes
+from fly64_assets.science.options import ProbeOptions
+
+_EDGE_HALF_WIDTH = 0.01
+"""Half the width of the pupil's soft edge, cycles per pixel."""
+
+_ABERRATION_ORDERS = 4
+"""Highest polynomial order of the random pupil phase: smooth, so that the probe stays compact."""
+
+
+def make_probe(options: ProbeOptions, patch_size_px: int, rng: np.random.Generator) -> ProbeModes:
+    """Build the probe that the options describe.
+
+    Args:
+        options: kind and parameters of the illumination.
+        patch_size_px: side N of the patches, even.
+        rng: draws the random pupil phase; unused when ``aberration_rad`` is 0.
+
+    Returns:
+        Modes ``(modes, N, N)``, complex64; summed intensity 1 unless read from a file.
+
+    Raises:
+        ValueError: N is odd, or the file has no usable probe of that size.
+    """
+    require_even(patch_size_px)
+    if options.kind == "file":
+        return read_probe(Path(options.file or ""), patch_size_px)
+    if options.kind == "gaussian":
+        field = _gaussian(options.fwhm_px, patch_size_px)
+    else:
+        field = _far_field_of_pupil(options, patch_size_px, rng)
+    return unit_intensity(field[None].astype(np.complex64))
+
+
+def require_even(patch_size_px: int) -> None:
+    """Refuse patch sides that have no pixel ``[N // 2, N // 2]`` symmetric with the far field.
+
+    Raises:
+        ValueError: the side is odd or below 4.
+    """
+    if patch_size_px < 4 or patch_size_px % 2:
+        message = f"patch_size_px must be even and at least 4, got {patch_size_px}"
+        raise ValueError(message)
+
+
+def unit_intensity(probe: ProbeModes) -> ProbeModes:
+    """Scale a probe to unit summed intensity.
+
+    Raises:
+        ValueError: the probe is zero everywhere or not finite.
+
+    >>> probe = unit_intensity(np.full((1, 4, 4), 3 + 4j, dtype=np.complex64))
+    >>> round(float((np.abs(probe) ** 2).sum()), 6)
+    1.0
+    """
+    total = float(np.sum(np.abs(probe.astype(np.complex128)) ** 2))
+    if not np.isfinite(total) or total == 0:
+        message = f"the probe's total intensity is {total}: it must be finite and positive"
+        raise ValueError(message)
+    return (probe / np.sqrt(total)).astype(np.complex64)
+
+
+def read_probe(path: Path, patch_size_px: int) -> ProbeModes:
+    """Read ``probeGuess`` from an NPZ: ``(N, N)`` or ``(modes, N, N)``, scale untouched.
+
+    Raises:
+        ValueError: the key is missing, or the array has another shape or non-finite values.
+    """
+    with np.load(path, allow_pickle=False) as file:
+        if "probeGuess" not in file.files:
+            message = f"{path}: no probeGuess among its keys {sorted(file.files)}"
+            raise ValueError(message)
+        probe = file["probeGuess"]
+    probe = probe[None] if probe.ndim == 2 else probe
+    expected = (patch_size_px, patch_size_px)
+    if probe.ndim != 3 or probe.shape[1:] != expected or not np.isfinite(probe).all():
+        message = f"{path}: probeGuess has shape {probe.shape}; expected finite (modes, {expected[0]}, {expected[1]})"
+        raise ValueError(message)
+    return probe.astype(np.complex64)
+
+
+def probe_intensity(probe: ProbeModes) -> Float64[np.ndarray, "N N"]:
+    """Intensity summed over the incoherent modes."""
+    modes = probe.astype(np.complex128)
+    return np.sum(modes.real**2 + modes.imag**2, axis=0)
+
+
+def probe_diameter_px(probe: ProbeModes) -> float:
+    """Diameter of the disc of area ``(sum I)^2 / sum I^2``, the probe's effective area.
+
+    >>> flat = np.zeros((1, 8, 8), dtype=np.complex64)
+    >>> flat[0, 2:6, 2:6] = 1
+    >>> bool(np.isclose(probe_diameter_px(flat), np.sqrt(4 / np.pi * 16)))
+    True
+    """
+    intensity = probe_intensity(probe)
+    area = intensity.sum() ** 2 / np.sum(intensity**2)
+    return float(np.sqrt(4.0 * area / np.pi))
+
+
+def lit_mask(probe: ProbeModes, limit: float) -> Bool[np.ndarray, "N N"]:
+    """Probe pixels whose intensity exceeds ``limit`` times the peak."""
+    intensity = probe_intensity(probe)
+    return intensity > limit * intensity.max()
+
+
+def illumination_map(
+    probe: ProbeModes, positions_xy_px: PositionsXY, object_shape: tuple[int, int]
+) -> Float64[np.ndarray, "H W"]:
+    """Summed probe intensity on the object grid, in probe units, over all positions.
+
+    Fractional positions spread bilinearly (the adjoint of the patch interpolation), so that the map sums to
+    ``n * sum(I)``. The cost is one FFT of the object grid, whatever the number of positions.
+    """
+    hits = bilinear_hits(positions_xy_px, object_shape)
+    half = probe.shape[-1] // 2
+    full = fftconvolve(hits, probe_intensity(probe), mode="full")
+    lit = full[half : half + object_shape[0], half : half + object_shape[1]]
+    return np.maximum(lit, 0.0)
+
+
+def bilinear_hits(positions_xy_px: PositionsXY, object_shape: tuple[int, int]) -> Float64[np.ndarray, "H W"]:
+    """Number of patch centres per object pixel, fractional positions shared among four pixels."""
+    rows, columns = object_shape
+    x0, y0 = np.floor(positions_xy_px).astype(np.int64).T
+    fx, fy = (positions_xy_px - np.floor(positions_xy_px)).T
+    hits = np.zeros(rows * columns)
+    for dy, wy in ((0, 1 - fy), (1, fy)):
+        for dx, wx in ((0, 1 - fx), (1, fx)):
+            flat = np.minimum(y0 + dy, rows - 1) * columns + np.minimum(x0 + dx, columns - 1)
+            hits += np.bincount(flat, weights=wy * wx, minlength=rows * columns)
+    return hits.reshape(rows, columns)
+
+
+def _far_field_of_pupil(options: ProbeOptions, size: int, rng: np.random.Generator) -> Complex64[np.ndarray, "N N"]:
+    frequency = scipy.fft.fftfreq(size)
+    fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
+    radius = np.hypot(fx, fy)
+    edge = options.pupil_radius_cycles_per_px
+    transmission = _soft_disc(radius, edge)
+    if options.kind == "zone_plate":
+        transmission = transmission - _soft_disc(radius, edge * options.central_stop_fraction)
+    phase = options.defocus_rad * (radius / edge) ** 2
+    if options.aberration_rad > 0:
+        phase = phase + options.aberration_rad * _smooth_unit_phase(fx / edge, fy / edge, transmission, rng)
+    field = scipy.fft.fftshift(scipy.fft.ifft2(transmission * np.exp(1j * phase)))
+    return field.astype(np.complex64)
+
+
+def _soft_disc(radius: np.ndarray, edge: float) -> np.ndarray:
+    ramp = np.clip((edge + _EDGE_HALF_WIDTH - radius) / (2 * _EDGE_HALF_WIDTH), 0.0, 1.0)
+    return np.sin(0.5 * np.pi * ramp) ** 2
+
+
+def _smooth_unit_phase(
+    u: np.ndarray, v: np.ndarray, weight: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Random polynomial over the pupil without piston and tilt (a tilt would only shift the probe), RMS 1."""
+    orders = [(i, k - i) for k in range(2, _ABERRATION_ORDERS + 1) for i in range(k + 1)]
+    phase = sum(rng.standard_normal() * u**i * v**j for i, j in orders)
+    basis = np.stack([np.ones_like(u), u, v]).reshape(3, -1)
+    w = weight.ravel()
+    coefficients = np.linalg.solve((basis * w) @ basis.T, (basis * w) @ phase.ravel())
+    phase = phase - (coefficients @ basis).reshape(u.shape)
+    return phase / np.sqrt(np.average(phase**2, weights=weight))
+
+
+def _gaussian(fwhm_px: float, size: int) -> np.ndarray:
+    axis = np.arange(size) - size // 2
+    square = axis[:, None] ** 2 + axis[None, :] ** 2
+    return np.exp(-2.0 * np.log(2.0) * square / fwhm_px**2) + 0j
