@@ -96,6 +96,7 @@ class SplitPositions:
         dropped: guard-band positions of both sides, ascending.
         cut_y_px: midpoint of the y range.
         guard_half_width_px: positions closer to the cut than this are dropped, the same on both sides.
+        n_dropped_train_side: how many of the dropped lie below the cut.
     """
 
     train: Int64[np.ndarray, "n_train"]
@@ -103,6 +104,7 @@ class SplitPositions:
     dropped: Int64[np.ndarray, "n_dropped"]
     cut_y_px: float
     guard_half_width_px: float
+    n_dropped_train_side: int
 
 
 def split_with_guard_band(positions_xy_px: PositionsXY, probe: ProbeModes, limit: float) -> SplitPositions:
@@ -144,6 +146,7 @@ def split_with_guard_band(positions_xy_px: PositionsXY, probe: ProbeModes, limit
         dropped=np.flatnonzero(~kept),
         cut_y_px=cut,
         guard_half_width_px=width,
+        n_dropped_train_side=int(np.sum(~kept & (y < cut))),
     )
     if not len(split.train) or not len(split.test):
         message = (
