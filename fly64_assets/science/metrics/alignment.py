@@ -1,0 +1,225 @@
+"""Removing what ptychography cannot know before images are compared: phase ramp, shift and complex scale.
+
+An object times a phase ramp with a shifted diffraction origin, or an object and a probe shifted against
+each other, explain the same data equally well. Every method is aligned by the same steps:
+
+1. the ramp, from the peak of the Fourier transform of reconstruction * conj(truth): nothing is unwrapped,
+   and it comes first because a ramp of a cycle or more hides any correlation;
+2. the shift, from the highest windowed, mean-free cross-correlation (not normalised by its spectrum)
+   within bounds;
+3. the ramp again, then ramp, shift and scale together, refined by weighted least squares to far below a
+   pixel; weights are the illumination.
+
+The refinement linearises the truth, which has no noise, so that its fixed point is unbiased, and each trial
+transforms the original image once: interpolation errors do not add up.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+from jaxtyping import Complex128, Float64
+from scipy.ndimage import distance_transform_edt
+
+from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion
+
+_CONSTANT = 1e-5
+_MINIMUM_CORRELATION = 0.1
+_REFINEMENTS = 50
+_TAPER_PX = 8.0
+
+Image = Complex128[np.ndarray, "H W"]
+Vector = Float64[np.ndarray, "2"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Alignment:
+    """What was removed: reconstruction(r) = scale * exp(i ramp . (r - centre)) * aligned(r - shift).
+
+    Attributes:
+        shift_xy_px: how far the reconstruction lay from the truth, x (columns) then y (rows).
+        ramp_xy_rad_per_px: its phase ramp.
+        scale: its complex scale, taken at the grid's centre; NaN if the reconstruction vanishes.
+        registration_ok: whether a shift was found; otherwise it is 0 and ``reason`` says why.
+        reason: empty if all went well.
+    """
+
+    shift_xy_px: tuple[float, float]
+    ramp_xy_rad_per_px: tuple[float, float]
+    scale: complex
+    registration_ok: bool
+    reason: str = ""
+
+
+def align(
+    reconstruction: np.ndarray, truth: np.ndarray, region: IlluminatedRegion, max_shift_px: float
+) -> tuple[Image, Alignment]:
+    """Remove ramp, shift and complex scale of a reconstruction relative to the truth.
+
+    Args:
+        reconstruction: complex ``(H, W)``; pixels outside the region may hold anything finite.
+        truth: complex ``(H, W)``.
+        region: where the two are compared, and with which weights.
+        max_shift_px: the largest shift that is believed, per axis.
+
+    Returns:
+        The aligned image on the whole grid, and what was removed. A constant image (up to a ramp) has
+        nothing to register: only its scale is removed.
+
+    Raises:
+        ValueError: shapes differ, or a value is not finite.
+    """
+    if not reconstruction.shape == truth.shape == region.mask.shape:
+        message = f"reconstruction {reconstruction.shape}, truth {truth.shape} and region {region.mask.shape} differ"
+        raise ValueError(message)
+    if not np.isfinite(reconstruction).all():
+        message = f"the reconstruction holds {np.sum(~np.isfinite(reconstruction))} values that are not finite"
+        raise ValueError(message)
+    weight, truth = region.weight, truth.astype(np.complex128)
+    image = reconstruction.astype(np.complex128)
+    own_ramp = _lag_ramp(image, weight)
+    if is_constant((_without_ramp(image, own_ramp))[region.mask]):
+        image = _without_ramp(image, own_ramp)
+        scale = _scale(image, truth, weight)
+        return image * scale, Alignment((0.0, 0.0), _pair(own_ramp), _inverse(scale), False, "the image is constant")
+
+    ramp = _peak_ramp(image * truth.conj() * weight)
+    image = _tapered(_without_ramp(image, ramp), region, max_shift_px)
+    fine_ramp, shift, reason = _coarse(image, truth, region, max_shift_px)
+    fine_ramp, shift, reason = _refine(image, truth, weight, (fine_ramp, shift, reason), max_shift_px)
+    image = _transformed(image, shift, fine_ramp)
+    scale = _scale(image, truth, weight)
+    alignment = Alignment(_pair(shift), _pair(ramp + fine_ramp), _inverse(scale), not reason, reason)
+    return image * scale, alignment
+
+
+def is_constant(values: np.ndarray) -> bool:
+    """Whether values vary by no more than rounding.
+
+    >>> is_constant(np.ones(4, np.complex64) * (1 + 1e-7)), is_constant(np.array([1.0, 1.01]))
+    (True, False)
+    """
+    return bool(np.std(values) <= _CONSTANT * np.abs(values).max(initial=0.0))
+
+
+def _pair(vector: Vector) -> tuple[float, float]:
+    return float(vector[0]), float(vector[1])
+
+
+def _inverse(scale: complex) -> complex:
+    return complex(1 / scale) if scale else complex("nan")
+
+
+def _grid(shape: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
+    """Coordinates x (1, W) and y (H, 1) from the centre of the grid."""
+    rows, columns = shape
+    return np.arange(columns)[None] - (columns - 1) / 2, np.arange(rows)[:, None] - (rows - 1) / 2
+
+
+def _without_ramp(image: Image, ramp: Vector) -> Image:
+    x, y = _grid(image.shape)
+    return image * np.exp(-1j * ramp[0] * x) * np.exp(-1j * ramp[1] * y)
+
+
+def _transformed(image: Image, shift: Vector, ramp: Vector) -> Image:
+    """``exp(-i ramp . r) * image(r + shift)``, shifted by its Fourier transform."""
+    fx, fy = scipy.fft.fftfreq(image.shape[1])[None], scipy.fft.fftfreq(image.shape[0])[:, None]
+    spectrum = scipy.fft.fft2(image) * np.exp(2j * np.pi * shift[0] * fx) * np.exp(2j * np.pi * shift[1] * fy)
+    return _without_ramp(scipy.fft.ifft2(spectrum), ramp)
+
+
+def _scale(image: Image, truth: Image, weight: np.ndarray) -> complex:
+    """The factor that brings the image closest to the truth (weighted least squares)."""
+    power = np.sum(weight * np.abs(image) ** 2)
+    return complex(np.sum(weight * image.conj() * truth) / power) if power > 0 else 0j
+
+
+def _lag_ramp(image: Image, weight: np.ndarray) -> Vector:
+    """Ramp from the mean phase step between neighbours, exact for a constant image with a ramp."""
+    lit = np.where(weight > 0, image, 0)
+    return np.angle([np.sum(lit[:, 1:] * lit[:, :-1].conj()), np.sum(lit[1:] * lit[:-1].conj())])
+
+
+def _peak_ramp(product: Image) -> Vector:
+    """Ramp of a product image, rad/px: the peak of its Fourier transform, zero-padded to a quarter bin or better."""
+    shape = tuple(scipy.fft.next_fast_len(2 * n) for n in product.shape)
+    power = np.abs(scipy.fft.fft2(product, s=shape))
+    row, column = np.unravel_index(np.argmax(power), shape)
+    return 2 * np.pi * np.array([scipy.fft.fftfreq(shape[1])[column], scipy.fft.fftfreq(shape[0])[row]])
+
+
+def _tapered(image: Image, region: IlluminatedRegion, max_shift_px: float) -> Image:
+    """The image, faded to its mean away from the region, where a solver may have left anything.
+
+    Otherwise a Fourier shift would let sharp edges out there ring into the region.
+    """
+    beyond = distance_transform_edt(~region.mask) - (max_shift_px + 2)
+    keep = np.cos(0.5 * np.pi * np.clip(beyond / _TAPER_PX, 0, 1)) ** 2
+    mean = np.average(image, weights=region.weight)
+    return mean + (image - mean) * keep
+
+
+def _coarse(
+    image: Image, truth: Image, region: IlluminatedRegion, max_shift_px: float
+) -> tuple[Vector, Vector, str]:
+    shift, reason = _correlation_shift(image, truth, region, max_shift_px)
+    moved = _transformed(image, shift, np.zeros(2))
+    return _peak_ramp(moved * truth.conj() * region.weight), shift, reason
+
+
+def _correlation_shift(
+    image: Image, truth: Image, region: IlluminatedRegion, max_shift_px: float
+) -> tuple[Vector, str]:
+    """Whole-pixel shift within bounds, and why it is not to be trusted (empty if it is)."""
+    window = np.zeros(image.shape)
+    window[region.box] = region.apodisation()
+    a, b = ((part - np.average(part, weights=region.weight)) * window for part in (image, truth))
+    shape = tuple(scipy.fft.next_fast_len(n + int(max_shift_px) + 2) for n in image.shape)
+    correlation = np.abs(scipy.fft.ifft2(scipy.fft.fft2(a, s=shape) * scipy.fft.fft2(b, s=shape).conj()))
+    lags = np.arange(-int(np.ceil(max_shift_px)), int(np.ceil(max_shift_px)) + 1)
+    nearby = correlation[np.ix_(lags, lags)]
+    row, column = np.unravel_index(np.argmax(nearby), nearby.shape)
+    norm = np.linalg.norm(a) * np.linalg.norm(b)
+    height = nearby[row, column] / norm if norm > 0 else 0.0
+    if height < _MINIMUM_CORRELATION:
+        return np.zeros(2), f"no common structure: the highest correlation is {height:.3f}"
+    if {row, column} & {0, len(lags) - 1}:
+        return np.zeros(2), f"the correlation still rises at the bound of {max_shift_px:g} px"
+    return np.array([lags[column], lags[row]], dtype=float), ""
+
+
+def _refine(
+    image: Image, truth: Image, weight: np.ndarray, start: tuple[Vector, Vector, str], max_shift_px: float
+) -> tuple[Vector, Vector, str]:
+    """Gauss-Newton on ramp, shift (unless registration failed) and scale, as long as the residual falls."""
+    ramp, shift, reason = start
+    basis = _basis(truth, with_shift=not reason)
+    lit = weight > 0
+    w = np.sqrt(weight[lit])
+    columns = np.stack([np.concatenate([(w * b[lit]).real, (w * b[lit]).imag]) for b in basis], axis=1)
+    normal = columns.T @ columns
+    damping = 1e-9 * np.diag(np.diag(normal))
+    best = np.inf
+    for _ in range(_REFINEMENTS):
+        moved = _transformed(image, shift, ramp)
+        residual = (truth - _scale(moved, truth, weight) * moved)[lit] * w
+        size = float(np.sum(np.abs(residual) ** 2))
+        if size >= best * (1 - 1e-12):
+            return (*kept, reason)
+        best, kept = size, (ramp, shift)
+        step = np.linalg.solve(normal + damping, columns.T @ np.concatenate([residual.real, residual.imag]))
+        ramp = ramp + step[2:4]
+        shift = shift + (step[4:6] if not reason else 0.0)
+        if np.abs(shift).max() > max_shift_px:
+            return start[0], np.zeros(2), f"the shift left the bound of {max_shift_px:g} px"
+    return (*kept, reason)
+
+
+def _basis(truth: Image, *, with_shift: bool) -> list[Image]:
+    """Images by which scale (2), ramp (2) and shift (2) change the truth, to first order."""
+    x, y = _grid(truth.shape)
+    basis = [truth, 1j * truth, -1j * x * truth, -1j * y * truth]
+    if with_shift:
+        by_row, by_column = np.gradient(truth)
+        basis += [by_column, by_row]
+    return basis

@@ -1,0 +1,324 @@
+"""The one function that compares methods: every reconstruction of a cell against the truth, all alike."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Complex64, Float64
+from skimage.restoration import unwrap_phase
+
+from fly64_assets.science.metrics.alignment import Alignment, align
+from fly64_assets.science.metrics.frc import crossing_frequency, ratio, ring_terms
+from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
+from fly64_assets.science.metrics.image_error import block_sums, nrmse, square_blocks
+from fly64_assets.science.metrics.likelihood import nll_per_pattern
+from fly64_assets.science.options import ScoringOptions
+from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
+
+SCORING_VERSION = "1"
+
+TABLE_COLUMNS = (
+    "dose", "view", "split", "seed", "method", "metric", "part", "value", "value_low", "value_high",
+    "shift_x_px", "shift_y_px", "ramp_x_rad_per_px", "ramp_y_rad_per_px", "scale_abs", "scale_phase_rad",
+    "registration_ok", "scoring_version", "note",
+)  # fmt: skip
+CURVE_COLUMNS = ("dose", "view", "split", "seed", "method", "frequency_cycles_per_px", "frc")
+
+SANITY_METHODS = ("flat", "truth")
+BOUND_METHOD = "bound"
+"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
+
+_INTERVAL_PERCENT = (2.5, 97.5)
+_BLOCK_PX = 24
+_WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AlignedPair:
+    """An aligned reconstruction beside the truth, cropped to the box of the scored region, for figures.
+
+    Attributes:
+        image: aligned reconstruction.
+        truth: truth, same crop.
+        amplitude, phase_rad: of the image.
+        truth_amplitude, truth_phase_rad: of the truth; phases are relative to its mean phase.
+        mask: scored pixels of the crop.
+        corner_xy_px: column and row of the crop's first pixel on the object grid.
+        alignment: what was removed.
+    """
+
+    image: Complex64[np.ndarray, "h w"]
+    truth: Complex64[np.ndarray, "h w"]
+    amplitude: Float64[np.ndarray, "h w"]
+    phase_rad: Float64[np.ndarray, "h w"]
+    truth_amplitude: Float64[np.ndarray, "h w"]
+    truth_phase_rad: Float64[np.ndarray, "h w"]
+    mask: Bool[np.ndarray, "h w"]
+    corner_xy_px: tuple[int, int]
+    alignment: Alignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellScores:
+    """All scores of one cell and split.
+
+    Attributes:
+        table: one row per method, metric and part (:data:`TABLE_COLUMNS`).
+        frc_curves: :data:`CURVE_COLUMNS`, one row per method and ring.
+        aligned: aligned images of the methods, for figures.
+        failures: method -> why it could not be registered or scored.
+    """
+
+    table: pd.DataFrame
+    frc_curves: pd.DataFrame
+    aligned: dict[str, AlignedPair]
+    failures: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cell:
+    """What all methods of a cell share."""
+
+    truth: np.ndarray
+    region: IlluminatedRegion
+    options: ScoringOptions
+    blocks: np.ndarray
+    block_draws: np.ndarray
+    window: np.ndarray
+    frc_draws: np.ndarray
+
+    @property
+    def box(self) -> tuple[slice, slice]:
+        return self.region.box
+
+    @property
+    def mask(self) -> np.ndarray:
+        return self.region.mask[self.box]
+
+
+def score_cell(
+    reconstructions: Mapping[str, Reconstruction],
+    dataset: Dataset,
+    scan: Scan,
+    options: ScoringOptions,
+    *,
+    dose: float,
+    view: str,
+    split: Split,
+    seed: int,
+    rng: np.random.Generator,
+    costs: Mapping[str, Mapping[str, float]] | None = None,
+) -> CellScores:
+    """Score every reconstruction of a cell against the truth by the same steps.
+
+    Rows with metric mae, mse, rmse, psnr, ssim, ms_ssim, pearson come for the parts amplitude and phase;
+    nrmse and frc50 for complex; excess_nll (nats per pattern, before alignment, < 0 where noise was fitted)
+    and cpu_seconds_reconstruct without part. ``flat`` (an object of ones) and ``truth`` are scored as well.
+    ``value_low`` and ``value_high`` bound the central 95 % of a bootstrap: over blocks of the object, for
+    frc50 over Fourier pixels, for excess_nll the normal interval over patterns.
+
+    Args:
+        reconstructions: by method; the key is the label, whatever the record says.
+        dataset: counts and truth of one split.
+        scan: its probe and positions define the scored region.
+        options: thresholds and sample numbers.
+        dose: requested photons per pattern, copied into the rows, as are view, split and seed.
+        view: name.
+        split: name.
+        seed: study seed.
+        rng: draws the bootstrap; all methods share the draws.
+        costs: method -> metric -> value, further rows (cpu_seconds_train, patterns_trained_on).
+
+    Returns:
+        Table, FRC curves, aligned images, and the failures, which are also noted in their rows.
+
+    Raises:
+        ValueError: a reconstruction's grid differs from the truth's, or nothing is illuminated.
+    """
+    cell = _prepare(dataset, scan, options, rng)
+    candidates = dict(reconstructions) | _sanity(dataset, scan)
+    _require_grid(candidates, dataset)
+    nll = nll_per_pattern(dataset.measurement, candidates)
+    rows: list[dict] = []
+    curves: list[pd.DataFrame] = []
+    aligned: dict[str, AlignedPair] = {}
+    failures: dict[str, str] = {}
+    for method, reconstruction in candidates.items():
+        head = {"method": method}
+        rows += [head | row for row in _excess_nll(nll[method] - nll["truth"])]
+        rows += [head | row for row in _cost_rows(reconstruction, (costs or {}).get(method, {}), method)]
+        if not np.isfinite(reconstruction.object).all():
+            failures[method] = "the object holds values that are not finite"
+            rows += [head | {"metric": name, "part": part, "value": np.nan, "note": failures[method]} for name, part in _IMAGE_METRICS]
+            continue
+        pair = _aligned_pair(reconstruction.object, cell)
+        image_rows, curve = _image_rows(pair, cell)
+        rows += [head | _alignment_columns(pair.alignment) | row for row in image_rows]
+        if method not in SANITY_METHODS:
+            curves.append(curve.assign(method=method))
+            aligned[method] = pair
+            if not pair.alignment.registration_ok:
+                failures[method] = f"registration failed: {pair.alignment.reason}"
+    rows += _cell_rows(cell, dataset)
+    shared = {"dose": dose, "view": view, "split": split, "seed": seed}
+    table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
+    frc = pd.concat(curves) if curves else pd.DataFrame(columns=["method", "frequency_cycles_per_px", "frc"])
+    return CellScores(
+        table=table.reindex(columns=list(TABLE_COLUMNS)),
+        frc_curves=frc.assign(**shared).reindex(columns=list(CURVE_COLUMNS)).reset_index(drop=True),
+        aligned=aligned,
+        failures=failures,
+    )
+
+
+_REAL_METRICS = ("mae", "mse", "rmse", "psnr", "ssim", "ms_ssim", "pearson")
+_IMAGE_METRICS = tuple((name, part) for part in ("amplitude", "phase") for name in _REAL_METRICS) + (
+    ("nrmse", "complex"),
+    ("frc50", "complex"),
+)
+
+
+def _prepare(dataset: Dataset, scan: Scan, options: ScoringOptions, rng: np.random.Generator) -> _Cell:
+    measurement = dataset.measurement
+    region = illuminated_region(
+        scan.probe, measurement.positions_xy_px, dataset.object.shape, options.illumination_threshold
+    )
+    mask = region.mask[region.box]
+    _, blocks = np.unique(square_blocks(mask.shape, _BLOCK_PX), return_inverse=True)
+    blocks = blocks.reshape(mask.shape)
+    occupied, count = np.unique(blocks[mask]), int(blocks.max()) + 1
+    draws = np.zeros((options.bootstrap_samples, count))
+    draws[:, occupied] = rng.multinomial(
+        len(occupied), np.full(len(occupied), 1 / len(occupied)), size=options.bootstrap_samples
+    )
+    window = region.apodisation()
+    pixels = len(ring_terms(window, window, window)[0])
+    return _Cell(
+        truth=dataset.object.astype(np.complex128),
+        region=region,
+        options=options,
+        blocks=blocks,
+        block_draws=draws,
+        window=window,
+        frc_draws=rng.poisson(1.0, (options.bootstrap_samples, pixels)).astype(np.uint8),
+    )
+
+
+def _sanity(dataset: Dataset, scan: Scan) -> dict[str, Reconstruction]:
+    shared = {
+        "probe": scan.probe,
+        "positions_xy_px": dataset.measurement.positions_xy_px,
+        "counts_scale": dataset.measurement.counts_scale,
+    }
+    flat = np.ones(dataset.object.shape, np.complex64)
+    return {
+        "flat": Reconstruction(object=flat, method="flat", **shared),
+        "truth": Reconstruction(object=dataset.object, method="truth", **shared),
+    }
+
+
+def _require_grid(candidates: Mapping[str, Reconstruction], dataset: Dataset) -> None:
+    for method, reconstruction in candidates.items():
+        if reconstruction.object.shape != dataset.object.shape:
+            message = (
+                f"{method} has an object of {reconstruction.object.shape}, the truth has {dataset.object.shape}: "
+                "reconstruct on the dataset's own grid"
+            )
+            raise ValueError(message)
+
+
+def _aligned_pair(image: np.ndarray, cell: _Cell) -> AlignedPair:
+    aligned, alignment = align(image, cell.truth, cell.region, cell.options.max_shift_px)
+    reference = np.exp(-1j * np.angle(np.sum(cell.region.weight * cell.truth)))
+    image, truth, mask = (aligned * reference)[cell.box], (cell.truth * reference)[cell.box], cell.mask
+    truth_phase, phase = np.angle(truth), np.angle(image)
+    if np.ptp(truth_phase[mask]) > _WRAPPING_RANGE_RAD:
+        # No fixed branch holds such a truth: unwrap it (it has no noise) and follow it by less than half a turn.
+        truth_phase = np.asarray(unwrap_phase(truth_phase))
+        phase = truth_phase + np.angle(image * truth.conj())
+    return AlignedPair(
+        image=image.astype(np.complex64),
+        truth=truth.astype(np.complex64),
+        amplitude=np.abs(image),
+        phase_rad=phase,
+        truth_amplitude=np.abs(truth),
+        truth_phase_rad=truth_phase,
+        mask=mask,
+        corner_xy_px=(cell.box[1].start, cell.box[0].start),
+        alignment=alignment,
+    )
+
+
+def _image_rows(pair: AlignedPair, cell: _Cell) -> tuple[list[dict], pd.DataFrame]:
+    rows = []
+    note = "" if pair.alignment.registration_ok else f"not registered: {pair.alignment.reason}"
+    parts = {
+        "amplitude": (pair.amplitude, pair.truth_amplitude),
+        "phase": (pair.phase_rad, pair.truth_phase_rad),
+    }
+    for part, (image, truth) in parts.items():
+        sums = block_sums(image, truth, pair.mask, cell.blocks)
+        values, spread = sums.scores(), sums.scores(cell.block_draws)
+        for name in _REAL_METRICS:
+            undefined = "undefined: the truth is constant or the region too small" if np.isnan(values[name]) else ""
+            row = {"metric": name, "part": part, "value": float(values[name]), "note": note or undefined}
+            rows.append(row | _interval(spread[name]))
+    error = nrmse(pair.image, pair.truth, pair.mask, cell.blocks)
+    spread = nrmse(pair.image, pair.truth, pair.mask, cell.blocks, cell.block_draws)
+    rows.append({"metric": "nrmse", "part": "complex", "value": float(error), "note": note} | _interval(spread))
+    row, curve = _frc(pair, cell)
+    rows.append(row | {"note": note or row["note"]})
+    return rows, curve
+
+
+def _frc(pair: AlignedPair, cell: _Cell) -> tuple[dict, pd.DataFrame]:
+    *terms, rings, centres = ring_terms(pair.image, pair.truth, cell.window)
+
+    def curve_of(weights: np.ndarray | float) -> np.ndarray:
+        return ratio(*(np.bincount(rings, weights=term * weights, minlength=len(centres)) for term in terms))
+
+    curve = curve_of(1.0)
+    value, crosses = crossing_frequency(centres, curve)
+    note = "" if crosses else "no crossing: the correlation stays above 0.5 up to Nyquist"
+    spread = np.array([crossing_frequency(centres, curve_of(weights))[0] for weights in cell.frc_draws])
+    row = {"metric": "frc50", "part": "complex", "value": value, "note": note} | _interval(spread)
+    return row, pd.DataFrame({"frequency_cycles_per_px": centres, "frc": curve})
+
+
+def _interval(samples: np.ndarray) -> dict[str, float]:
+    samples = samples[np.isfinite(samples)]
+    if not samples.size:
+        return {"value_low": np.nan, "value_high": np.nan}
+    low, high = np.percentile(samples, _INTERVAL_PERCENT)
+    return {"value_low": float(low), "value_high": float(high)}
+
+
+def _excess_nll(excess: np.ndarray) -> list[dict]:
+    mean = float(excess.mean())
+    half = 1.96 * float(excess.std(ddof=1)) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
+    return [{"metric": "excess_nll", "part": "", "value": mean, "value_low": mean - half, "value_high": mean + half}]
+
+
+def _cost_rows(reconstruction: Reconstruction, costs: Mapping[str, float], method: str) -> list[dict]:
+    if method in SANITY_METHODS:
+        return []
+    values = {"cpu_seconds_reconstruct": reconstruction.cpu_seconds} | dict(costs)
+    return [{"metric": name, "part": "", "value": float(value)} for name, value in values.items()]
+
+
+def _alignment_columns(alignment: Alignment) -> dict:
+    return {
+        "shift_x_px": alignment.shift_xy_px[0],
+        "shift_y_px": alignment.shift_xy_px[1],
+        "ramp_x_rad_per_px": alignment.ramp_xy_rad_per_px[0],
+        "ramp_y_rad_per_px": alignment.ramp_xy_rad_per_px[1],
+        "scale_abs": abs(alignment.scale),
+        "scale_phase_rad": float(np.angle(alignment.scale)),
+        "registration_ok": alignment.registration_ok,
+    }
+
+
+def _cell_rows(cell: _Cell, dataset: Dataset) -> list[dict]:
+    photons = cell.region.photons_per_object_pixel(dataset.measurement.counts_scale)
+    return [{"method": BOUND_METHOD, "metric": "photons_per_object_pixel", "part": "", "value": photons}]
