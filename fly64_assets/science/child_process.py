@@ -84,7 +84,8 @@ def serve(work: Callable[[Message, Path, Callable[[Message], None]], None]) -> N
     """
     directory, parent_pid = Path(sys.argv[1]), int(sys.argv[2])
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
-    _die_with_parent(parent_pid)
+    die_with_parent(parent_pid)
+    threading.Thread(target=_exit_when_pipe_closes, daemon=True).start()
     with os.fdopen(os.dup(1), "w", encoding="utf-8") as channel:
         os.dup2(2, 1)
         request = json.loads((directory / REQUEST_FILE).read_text(encoding="utf-8"))
@@ -96,13 +97,17 @@ def _send(channel: TextIO, message: Message) -> None:
     channel.flush()
 
 
-def _die_with_parent(parent_pid: int) -> None:
+def die_with_parent(parent_pid: int) -> None:
+    """End this process when its parent ends, however that happens.
+
+    Args:
+        parent_pid: the parent, as it was when this process was requested.
+    """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it died before the request above could be made
         os._exit(1)
     threading.Thread(target=_exit_when_adopted, args=(parent_pid,), daemon=True).start()
-    threading.Thread(target=_exit_when_pipe_closes, daemon=True).start()
 
 
 def _exit_when_adopted(parent_pid: int) -> None:

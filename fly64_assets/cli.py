@@ -1,0 +1,162 @@
+"""``fly64``: run a study, check files, convert them, look into bundles. Each command answers --help with an example."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from fly64_assets.storage import DataRootBusyError, data_root_lock
+from fly64_assets.study import Study, StudyError, data_root_of, dose_key, load_study
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+console = Console(soft_wrap=True)
+errors = Console(stderr=True, soft_wrap=True)
+
+StudyOption = Annotated[str, typer.Option("--study", envvar="FLY64_STUDY", help="Name of a shipped study, or a path.")]
+
+
+def main() -> None:
+    """Entry point: known errors become one clear line and exit status 1."""
+    try:
+        app()
+    except (StudyError, DataRootBusyError, FileNotFoundError, FileExistsError, ValueError) as error:
+        errors.print(f"fly64: {error}", markup=False, highlight=False)
+        sys.exit(1)
+
+
+@app.command(epilog="Example: fly64 study --study quick --doses 1000,10000 --views dense,sparse --jobs 2")
+def study(
+    study_name: StudyOption = "quick",
+    doses: Annotated[str, typer.Option(help="Comma-separated, or 'all'; default: the study's default_doses.")] = "",
+    views: Annotated[str, typer.Option(help="Comma-separated, or 'all'.")] = "all",
+    gridsize: Annotated[int | None, typer.Option(min=1, max=2, help="Only views of this gridsize.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Partitions side by side.")] = 1,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would run and why; run nothing.")] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Training epochs of this run.")] = None,
+    batch_size: Annotated[int | None, typer.Option(min=1, help="Groups per optimizer step.")] = None,
+    n_images: Annotated[int | None, typer.Option(min=1, help="Limit of training patterns.")] = None,
+    accelerator: Annotated[str | None, typer.Option(help="auto, cpu or gpu.")] = None,
+    deterministic: Annotated[bool | None, typer.Option(help="Same seed, same bundle, bit for bit.")] = None,
+    num_workers: Annotated[int | None, typer.Option(min=0, help="Data-loading processes.")] = None,
+    logger: Annotated[str | None, typer.Option(help="csv or none.")] = None,
+    checkpointing: Annotated[bool | None, typer.Option(help="Off: a killed training starts again.")] = None,
+) -> None:
+    """Materialize whatever is missing or stale, upstream first, and print where the report and the bundles are."""
+    from fly64_assets.orchestration.study_command import StudyRequest, list_plan, run_study
+
+    overrides = {
+        "epochs": epochs,
+        "batch_size": batch_size,
+        "n_images": n_images,
+        "accelerator": accelerator,
+        "deterministic": deterministic,
+        "num_workers": num_workers,
+        "logger": logger,
+        "checkpointing": checkpointing,
+    }
+    given = {name: value for name, value in overrides.items() if value is not None}
+    loaded = _with_training_overrides(load_study(study_name), given)
+    os.environ["FLY64_STUDY"] = study_name
+    request = StudyRequest(
+        study=loaded,
+        data_root=data_root_of(loaded),
+        doses=_doses(loaded, doses),
+        views=_names(loaded, views),
+        gridsize=gridsize,
+        jobs=jobs,
+        training_overrides=given,
+    )
+    if dry_run:
+        list_plan(request, console)
+        return
+    with data_root_lock(request.data_root):
+        failures = run_study(request, console)
+    if failures:
+        raise typer.Exit(1)
+
+
+@app.command(epilog="Example: fly64 validate data/quick/simulated_dataset/dose_1000/patched_train.npz")
+def validate(file: Annotated[Path, typer.Argument(help="A DATA-001 file.")]) -> None:
+    """Check a file against the DATA-001 contract; print every fault with its remedy."""
+    from fly64_assets.science.contract import validate_dataset
+
+    faults = validate_dataset(file)
+    for fault in faults:
+        console.print(str(fault), markup=False, highlight=False)
+    if faults:
+        errors.print(f"{file}: {len(faults)} faults", markup=False)
+        raise typer.Exit(1)
+    console.print(f"{file}: follows DATA-001", markup=False, highlight=False)
+
+
+@app.command(epilog="Example: fly64 inspect data/quick/trained_bundle/dose_1000/dense/gs2/wts.h5.zip")
+def inspect(bundle: Annotated[Path, typer.Argument(help="A wts.h5.zip.")]) -> None:
+    """Verify a bundle strictly and print its manifest; nothing in it is executed or unpickled."""
+    from fly64_assets.science.models.bundle import inspect_bundle
+
+    sys.stdout.write(json.dumps(inspect_bundle(bundle), indent=2, sort_keys=True) + "\n")
+
+
+@app.command(epilog="Example: eval \"$(fly64 environment)\"")
+def environment(study_name: StudyOption = "quick") -> None:
+    """Print the shell variables under which the dagster commands find the study; create its instance."""
+    from fly64_assets.orchestration.instance import dagster_home
+
+    loaded = load_study(study_name)
+    root = data_root_of(loaded)
+    first = dose_key(loaded.doses[0])
+    view = next((name for name, options in loaded.views.items() if options.gridsize > 1), "baseline")
+    variables = {
+        "FLY64_STUDY": study_name,
+        "FLY64_DATA_ROOT": str(root),
+        "DAGSTER_HOME": str(dagster_home(root)),
+        "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
+        "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": f"{first}|{view}",
+    }
+    for name, value in variables.items():
+        sys.stdout.write(f"export {name}='{value}'\n")
+
+
+def _with_training_overrides(loaded: Study, given: dict) -> Study:
+    from fly64_assets.science.options import TrainingOptions
+
+    for network in {options.network for options in loaded.views.values()} if given else ():
+        current = loaded.training.get(network, TrainingOptions())
+        loaded = loaded.with_training(network, TrainingOptions.model_validate({**current.model_dump(), **given}))
+    return loaded
+
+
+def _doses(loaded: Study, text: str) -> list[str]:
+    if text == "all":
+        return loaded.dose_keys
+    if not text:
+        return [dose_key(dose) for dose in loaded.default_doses or loaded.doses]
+    try:
+        keys = [dose_key(float(part)) for part in text.split(",")]
+    except ValueError:
+        message = f"--doses expects numbers separated by commas or 'all', got {text!r}"
+        raise StudyError(message) from None
+    unknown = [key for key in keys if key not in loaded.dose_keys]
+    if unknown:
+        message = f"doses {', '.join(unknown)} are not in study {loaded.name!r}, which has {', '.join(loaded.dose_keys)}"
+        raise StudyError(message)
+    return keys
+
+
+def _names(loaded: Study, text: str) -> list[str]:
+    if text in ("all", ""):
+        return list(loaded.views)
+    names = text.split(",")
+    unknown = [name for name in names if name not in loaded.views]
+    if unknown:
+        message = f"views {', '.join(unknown)} are not in study {loaded.name!r}, which has {', '.join(loaded.views)}"
+        raise StudyError(message)
+    return names
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,184 @@
+"""Asset checks: each judges the files of one partition and says in its description what it found.
+
+Blocking checks stop downstream assets in the same run; in any later run the gate asks the catalog
+for their verdicts (see ``gates.py``). Each is partitioned like its asset and can be run alone from
+the UI.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import dagster as dg
+import numpy as np
+
+from fly64_assets.orchestration.gates import BLOCKING_CHECKS, GateRefusedError, PartitionFiles, open_partition
+from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
+from fly64_assets.orchestration.previews import table
+from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.science.contract import read_dataset, validate_dataset
+from fly64_assets.science.interop.ptychodus import read_product
+from fly64_assets.science.metrics.table import table_faults
+from fly64_assets.science.models.bundle import read_bundle
+from fly64_assets.science.records import Fault
+from fly64_assets.science.scan import read_scan, scan_faults
+from fly64_assets.storage import read_json
+
+SHOWN_FAULTS = 20
+
+Judge = Callable[[Workspace, PartitionFiles], list[Fault]]
+
+
+def study_checks(partitions: StudyPartitions) -> list[dg.AssetChecksDefinition]:
+    """All checks, partitioned like their assets."""
+    judges: dict[str, Judge] = {
+        "scan_is_usable": _scan_is_usable,
+        "datasets_follow_data_001": _files_follow_data_001,
+        "dose_within_tolerance": _dose_within_tolerance,
+        "view_follows_data_001": _files_follow_data_001,
+        "overlap_between_zero_and_one": _overlap_between_zero_and_one,
+        "bundle_matches_catalog": _bundle_matches_catalog,
+        "weights_are_finite": _verdict("finite_weights"),
+        "weights_changed": _verdict("weights_changed"),
+        "network_learned": _verdict("learned"),
+        "network_products_are_finite": _products_are_finite,
+        "pty_chi_products_are_finite": _products_are_finite,
+        "metrics_table_is_complete": _metrics_table_is_complete,
+    }
+    partitioned = {"scan": None, "simulated_dataset": partitions.dose}
+    return [
+        _check(asset, name, judges[name], partitioned.get(asset, partitions.dose_and_view))
+        for asset, names in BLOCKING_CHECKS.items()
+        for name in names
+    ]
+
+
+def _check(
+    asset: str, name: str, judge: Judge, partitions_def: dg.PartitionsDefinition | None
+) -> dg.AssetChecksDefinition:
+    @dg.asset_check(
+        asset=asset, name=name, blocking=True, description=judge.__doc__, partitions_def=partitions_def
+    )
+    def check(
+        context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
+    ) -> dg.AssetCheckResult:
+        item = workspace.item(context, asset)
+        try:
+            files = open_partition(context.instance, workspace.data_root, item, require_checks=False)
+        except GateRefusedError as error:
+            return dg.AssetCheckResult(passed=False, description=str(error))
+        if files.skip_reason is not None:
+            return dg.AssetCheckResult(passed=True, description=f"skipped: {files.skip_reason}")
+        return _result(item, judge(workspace, files), len(files.files))
+
+    return check
+
+
+def _result(item: PartitionId, faults: list[Fault], n_files: int) -> dg.AssetCheckResult:
+    if not faults:
+        return dg.AssetCheckResult(
+            passed=True, description=f"{n_files} files of {item} are as they should be", metadata={"files": n_files}
+        )
+    more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
+    rows = [
+        {"rule": f.rule, "where": f.where, "expected": f.expected, "actual": f.actual, "remedy": f.remedy}
+        for f in faults[:SHOWN_FAULTS]
+    ]
+    return dg.AssetCheckResult(
+        passed=False,
+        description=f"{faults[0]}{more}",
+        metadata={"faults": table(rows), "fault_count": len(faults), "rebuild": item.command},
+    )
+
+
+def _scan_is_usable(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """Object and probe are finite, and every patch lies inside the object."""
+    return scan_faults(read_scan(files.path("scan.npz")))
+
+
+def _files_follow_data_001(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """Every dataset file follows the DATA-001 contract (docs/contracts.md)."""
+    return [fault for name in sorted(files.files) if name.endswith(".npz") for fault in validate_dataset(files.path(name))]
+
+
+def _dose_within_tolerance(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """The photons that were counted agree with the dose that was asked for."""
+    tolerance = workspace.study.dose.tolerance
+    faults = []
+    for name in sorted(name for name in files.files if name.endswith(".npz")):
+        metadata = read_dataset(files.path(name)).metadata
+        expected = metadata["expected_photons_per_pattern"]
+        measured = metadata["measured_photons_per_pattern"]
+        allowed = max(tolerance * expected, 5 * np.sqrt(expected / max(metadata["n_patterns"], 1)))
+        if not abs(measured - expected) <= allowed:
+            faults.append(
+                Fault(
+                    "dose-tolerance",
+                    name,
+                    f"{expected:.6g} photons per pattern within {allowed:.3g}",
+                    f"{measured:.6g}",
+                    "Rebuild the dataset; if it stays, the noise or its scale is wrong.",
+                )
+            )
+    return faults
+
+
+def _overlap_between_zero_and_one(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """Every overlap metric is a fraction between 0 and 1."""
+    bundle = read_json(files.path("metrics_bundle.json"))
+    faults = []
+    for split in ("train", "test"):
+        for key, value in bundle[split].items():
+            if key.startswith("metric_") and value is not None and not 0 <= value <= 1:
+                faults.append(
+                    Fault("overlap-range", f"{split}.{key}", "a fraction in [0, 1]", repr(value), "Rebuild the view.")
+                )
+    return faults
+
+
+def _bundle_matches_catalog(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """Every wts.h5.zip has the SHA256 of the catalog and loads strictly, without unpickling anything."""
+    faults = []
+    for name in sorted(name for name in files.files if name.endswith("wts.h5.zip")):
+        try:
+            read_bundle(files.path(name))
+        except ValueError as error:
+            faults.append(Fault("bundle-intact", name, "a bundle that loads strictly", str(error), "Train it again."))
+    return faults
+
+
+def _verdict(name: str) -> Judge:
+    def judge(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+        faults = []
+        for path in sorted(path for path in files.files if path.endswith("verdicts.json")):
+            verdict = read_json(files.path(path))[name]
+            if not verdict["passed"]:
+                details = json.dumps(verdict.get("details", {}), sort_keys=True)
+                remedy = "Train longer or check the dataset's scale and probe."
+                faults.append(Fault(f"training-{name}", path, f"{name} holds", details, remedy))
+        return faults
+
+    judge.__doc__ = {
+        "finite_weights": "No weight is NaN or infinite.",
+        "weights_changed": "Training moved the weights from where they were initialised.",
+        "learned": "The trained network explains held-out counts better than a flat object does.",
+    }[name]
+    return judge
+
+
+def _products_are_finite(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """Every reconstructed object is finite and not zero everywhere."""
+    faults = []
+    for name in sorted(name for name in files.files if name.endswith(".h5")):
+        estimate: Any = read_product(files.path(name)).object
+        if not np.isfinite(estimate).all() or not np.any(estimate):
+            bad = int((~np.isfinite(estimate)).sum())
+            faults.append(
+                Fault("product-finite", name, "a finite object", f"{bad} non-finite pixels", "Reconstruct it again.")
+            )
+    return faults
+
+
+def _metrics_table_is_complete(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
+    """The table has its fixed columns, every method and split, and the truth scores as the truth."""
+    return table_faults(files.path("comparison_metrics.csv"))

@@ -1,0 +1,41 @@
+"""Metadata for the catalog: small pictures and tables."""
+
+import base64
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import dagster as dg
+
+
+def picture(png: bytes, alternative_text: str) -> dg.MarkdownMetadataValue:
+    """A picture that the catalog shows inline."""
+    encoded = base64.b64encode(png).decode("ascii")
+    return dg.MetadataValue.md(f"![{alternative_text}](data:image/png;base64,{encoded})")
+
+
+def optional_picture(context: dg.AssetExecutionContext, draw: Callable[[], bytes], name: str) -> dict[str, Any]:
+    """A picture under ``name``; a failure to draw is said in its place and never fails the asset."""
+    try:
+        return {name: picture(draw(), name)}
+    except Exception as error:  # noqa: BLE001 - a preview must not cost the result that it shows
+        context.log.warning(f"{name} could not be drawn: {type(error).__name__}: {error}")
+        return {name: f"could not be drawn: {type(error).__name__}: {error}"}
+
+
+def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
+    """Rows as a table; numbers stay numbers, everything else becomes text."""
+    records = [dg.TableRecord({key: plain(value) for key, value in row.items()}) for row in rows]
+    return dg.MetadataValue.table(records) if records else dg.MetadataValue.table([dg.TableRecord({"": "no rows"})])
+
+
+def plain(value: Any) -> str | int | float | bool | None:
+    """A value as the plain Python scalar that the catalog accepts (numpy scalars are not)."""
+    if hasattr(value, "item"):
+        value = value.item()
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def scalars(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Numeric and text entries of a mapping as metadata; the catalog plots numbers over partitions."""
+    flat = {f"{prefix}{key}": plain(value) for key, value in values.items() if not isinstance(value, dict | list)}
+    return {key: value for key, value in flat.items() if value is not None}

@@ -1,0 +1,111 @@
+"""Executes one partition as a real Dagster run, and settles runs whose process died."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import dagster as dg
+import psutil
+
+from fly64_assets.orchestration.partitions import PartitionId
+
+PROCESS_TAG = "fly64/process"
+STUDY_TAG = "fly64/study_hash"
+PARTITION_TAG = "fly64/partition"
+
+UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
+
+
+@dataclass(frozen=True)
+class RunOutcome:
+    """How a partition's run ended.
+
+    Attributes:
+        item: which partition.
+        run_id: Dagster's run.
+        success: whether it ended well, checks included.
+        cause: the failure in one line; empty if it succeeded.
+        seconds: wall time.
+    """
+
+    item: PartitionId
+    run_id: str
+    success: bool
+    cause: str
+    seconds: float = 0.0
+
+
+def process_tag() -> str:
+    """This process, so that a later one can tell whether it still lives: pid and start time."""
+    process = psutil.Process()
+    return f"{process.pid}@{process.create_time():.0f}"
+
+
+def process_lives(tag: str) -> bool:
+    """Whether the process of a tag is alive; a reused pid has another start time."""
+    pid, _, started = tag.partition("@")
+    try:
+        process = psutil.Process(int(pid))
+        return f"{process.create_time():.0f}" == started and process.status() != psutil.STATUS_ZOMBIE
+    except (psutil.NoSuchProcess, ValueError):
+        return False
+
+
+def execute_partition(
+    definitions: dg.Definitions,
+    instance: dg.DagsterInstance,
+    item: PartitionId,
+    *,
+    run_config: dict[str, Any] | None = None,
+    tags: dict[str, str] | None = None,
+) -> RunOutcome:
+    """Materialize one partition, its checks included, as a run on the instance."""
+    repository = definitions.get_repository_def()
+    job = repository.get_implicit_job_def_for_assets([item.asset_key])
+    if job is None:
+        message = f"the code location has no asset {item.asset!r}"
+        raise ValueError(message)
+    result = job.execute_in_process(
+        asset_selection=[item.asset_key],
+        instance=instance,
+        partition_key=item.partition,
+        run_config=run_config or {},
+        tags={PROCESS_TAG: process_tag(), PARTITION_TAG: str(item), **(tags or {})},
+        raise_on_error=False,
+    )
+    return RunOutcome(item, result.run_id, result.success, "" if result.success else failure_cause(result))
+
+
+def failure_cause(result: dg.ExecuteInProcessResult) -> str:
+    """The first failure of a run, in one line."""
+    for event in result.all_events:
+        if event.is_step_failure:
+            return _one_line(event.step_failure_data)
+    for event in result.all_events:
+        if event.is_failure:
+            return (event.message or "the run failed").splitlines()[0]
+    return "the run failed without an event that says why; see its log"
+
+
+def _one_line(data: Any) -> str:
+    if data.user_failure_data is not None and data.user_failure_data.description:
+        return data.user_failure_data.description
+    error = data.error
+    while error is not None and error.cause is not None:
+        error = error.cause
+    return " ".join(error.message.split()) if error is not None else "the step failed"
+
+
+def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Mark unfinished runs of dead processes as failed, so that nothing waits for them.
+
+    Returns:
+        Ids of the runs that were marked.
+    """
+    settled = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
+        run = record.dagster_run
+        tag = run.tags.get(PROCESS_TAG)
+        if tag is not None and not process_lives(tag):
+            instance.report_run_failed(run, f"its process ({tag}) is gone; the partition can be run again")
+            settled.append(run.run_id)
+    return settled

@@ -1,0 +1,298 @@
+"""The study file: one frozen YAML that says what is asked, of which data, by which methods.
+
+``FLY64_STUDY`` names a shipped study or a path; ``FLY64_DATA_ROOT`` overrides where results go.
+:meth:`Study.parameters` lists, per asset and partition, exactly the fields that it reads; their
+hash decides (with the code version and the upstream digests) whether a partition is fresh.
+"""
+
+import hashlib
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+from upath import UPath
+
+from fly64_assets.science.options import (
+    DoseOptions,
+    Options,
+    PtyChiOptions,
+    RefineOptions,
+    ScanOptions,
+    ScoringOptions,
+    SplitOptions,
+    TrainingOptions,
+    ViewOptions,
+)
+from fly64_assets.science.scan import resolve_input_file
+from fly64_assets.storage import digest_of, sha256_of
+
+BASELINE_VIEW = "baseline"
+SHIPPED_STUDIES = Path(__file__).parent / "studies"
+_NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+
+AssetName = Literal[
+    "scan",
+    "simulated_dataset",
+    "overlap_view",
+    "trained_bundle",
+    "network_reconstruction",
+    "pty_chi_reconstruction",
+    "comparison_metrics",
+    "study_report",
+]
+
+
+class StudyError(ValueError):
+    """A study file that cannot be used; the message says where, what was found and what to do."""
+
+
+class ScheduleOptions(Options):
+    """The nightly backfill; off until it is switched on in the UI."""
+
+    cron: str = "0 2 * * *"
+    max_failures: int = Field(3, ge=1, description="A partition that failed this often is left alone.")
+
+
+class ReportOptions(Options):
+    """Words of the report; changing them touches nothing else."""
+
+    title: str
+    question: str = ""
+
+
+class Study(Options):
+    """Everything that a study fixes. Adding a dose or a view leaves the other partitions as they are."""
+
+    name: str
+    report: ReportOptions
+    doses: tuple[Annotated[float, Field(gt=0)], ...] = (1e3, 1e4, 1e5)
+    default_doses: tuple[float, ...] | None = Field(None, description="What `fly64 study` runs unless told otherwise.")
+    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
+    scan: ScanOptions = ScanOptions()
+    dose: DoseOptions = DoseOptions()
+    split: SplitOptions = SplitOptions()
+    views: dict[str, ViewOptions]
+    training: dict[str, TrainingOptions] = Field(
+        default_factory=dict, description="Training options per kind of network."
+    )
+    refine: RefineOptions = RefineOptions()
+    pty_chi: PtyChiOptions = PtyChiOptions()
+    scoring: ScoringOptions = ScoringOptions()
+    schedule: ScheduleOptions = ScheduleOptions()
+
+    @field_validator("name")
+    @classmethod
+    def _plain_name(cls, name: str) -> str:
+        if not _NAME.fullmatch(name):
+            message = f"name must be lower-case letters, digits and _, starting with a letter; got {name!r}"
+            raise ValueError(message)
+        return name
+
+    @field_validator("views")
+    @classmethod
+    def _named_views(cls, views: dict[str, ViewOptions]) -> dict[str, ViewOptions]:
+        if BASELINE_VIEW not in views:
+            message = f"views must contain {BASELINE_VIEW!r}: its bundle is compared in every cell of its dose"
+            raise ValueError(message)
+        for name in views:
+            if not _NAME.fullmatch(name):
+                message = f"view names are lower-case letters, digits and _, starting with a letter; got {name!r}"
+                raise ValueError(message)
+        if views[BASELINE_VIEW].gridsize != 1:
+            message = "the baseline view has gridsize 1"
+            raise ValueError(message)
+        return views
+
+    @model_validator(mode="after")
+    def _consistent(self) -> "Study":
+        for label, values in (("doses", self.doses), ("seeds", self.seeds)):
+            if not values or len(set(values)) != len(values):
+                message = f"{label} must be a non-empty list without repetition, got {list(values)}"
+                raise ValueError(message)
+        unknown = set(self.default_doses or ()) - set(self.doses)
+        if unknown:
+            message = f"default_doses {sorted(unknown)} are not among doses {list(self.doses)}"
+            raise ValueError(message)
+        if self.dose.method == "thin" and self.scan.source != "measured":
+            message = "dose.method 'thin' needs measured counts: scan.source is not 'measured'"
+            raise ValueError(message)
+        return self
+
+    @property
+    def dose_keys(self) -> list[str]:
+        """Partition keys of the doses, in the order of the file."""
+        return [dose_key(dose) for dose in self.doses]
+
+    def dose_of(self, key: str) -> float:
+        """The dose of a partition key."""
+        return dict(zip(self.dose_keys, self.doses, strict=True))[key]
+
+    def training_of(self, view: str) -> TrainingOptions:
+        """Training options of a view's kind of network."""
+        return self.training.get(self.views[view].network, TrainingOptions())
+
+    def seed_folder(self, seed: int) -> str:
+        """Subfolder of a seed inside a partition: none when there is only one seed."""
+        return "" if len(self.seeds) == 1 else f"seed_{seed}/"
+
+    def with_training(self, network: str, options: TrainingOptions) -> "Study":
+        """The same study with other training options for one kind of network."""
+        return self.model_copy(update={"training": {**self.training, network: options}})
+
+    def rng(self, *labels: str) -> np.random.Generator:
+        """A generator named by what it is for, independent of the order of runs and of the study's seeds."""
+        digest = hashlib.sha256("/".join(labels).encode()).digest()
+        return np.random.default_rng([self.scan.seed, int.from_bytes(digest[:8])])
+
+    def study_hash(self) -> str:
+        """Hash of the whole study; stands in run tags and in the report only."""
+        return digest_of(self.model_dump(mode="json"))
+
+    def parameters(self, asset: AssetName, partition: str | None = None) -> dict[str, Any]:
+        """Exactly the fields that one asset partition reads, as JSON-ready data.
+
+        Args:
+            asset: name of the asset.
+            partition: "dose" for simulated_dataset, "dose|view" for the assets of a cell.
+        """
+        whole = self.model_dump(mode="json")
+        dose, view = split_partition(partition)
+        seeds = {"seeds": whole["seeds"]}
+        match asset:
+            case "scan":
+                return {"scan": whole["scan"], "input_sha256": self.input_digest()}
+            case "simulated_dataset":
+                return {"dose": self.dose_of(dose), "method": whole["dose"], "split": whole["split"], **seeds}
+            case "overlap_view":
+                return {"dose": self.dose_of(dose), "view": whole["views"][view], "view_name": view, **seeds}
+            case "trained_bundle":
+                options = self.views[view]
+                training = self.training_of(view).model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
+                grouping = options.model_dump(mode="json", include={"network", "gridsize", "neighbor_count"})
+                return {"training": training, "view": grouping, **seeds}
+            case "network_reconstruction":
+                return {"refine": whole["refine"], **seeds}
+            case "pty_chi_reconstruction":
+                return {"pty_chi": whole["pty_chi"], **seeds}
+            case "comparison_metrics":
+                return {"scoring": whole["scoring"], **seeds}
+            case "study_report":
+                return {"report": whole["report"]}
+
+    def parameter_hash(self, asset: AssetName, partition: str | None = None) -> str:
+        """Hash of :meth:`parameters`."""
+        return digest_of(self.parameters(asset, partition))
+
+    def input_digest(self) -> str | None:
+        """SHA256 of the scan's input file; None for a synthetic scan, "absent" if the file is not there."""
+        if self.scan.file is None:
+            return None
+        try:
+            return sha256_of(resolve_input_file(self.scan.file))
+        except FileNotFoundError:
+            return "absent"
+
+
+EXECUTION_FIELDS = ("num_workers", "logger", "checkpointing")
+"""Training options that change how a run is executed but not its result."""
+
+
+def dose_key(dose: float) -> str:
+    """Partition key of a dose: an integer without exponent where it is one.
+
+    >>> dose_key(1e5), dose_key(0.5)
+    ('100000', '0.5')
+    """
+    return str(int(dose)) if float(dose).is_integer() else repr(float(dose))
+
+
+def dose_label(dose: float) -> str:
+    """Dose in the short form that logs use.
+
+    >>> dose_label(1000), dose_label(2500)
+    ('1e3', '2.5e3')
+    """
+    mantissa, exponent = f"{dose:e}".split("e")
+    return f"{float(mantissa):g}e{int(exponent)}"
+
+
+def split_partition(partition: str | None) -> tuple[str, str]:
+    """Dose and view of a partition key; empty where the asset has no such dimension.
+
+    >>> split_partition("1000|dense"), split_partition("1000"), split_partition(None)
+    (('1000', 'dense'), ('1000', ''), ('', ''))
+    """
+    dose, _, view = (partition or "").partition("|")
+    return dose, view
+
+
+def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Study:
+    """Read and validate a study.
+
+    Args:
+        name_or_path: name of a shipped study, or path of a YAML file.
+        overrides: nested fields that replace those of the file.
+
+    Raises:
+        StudyError: not found, not YAML, or fields that do not fit; every fault is listed.
+    """
+    path = _study_path(name_or_path)
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        message = f"{path} is not a YAML file: {error}"
+        raise StudyError(message) from error
+    if not isinstance(content, dict):
+        message = f"{path}: expected a mapping of study fields, found {type(content).__name__}"
+        raise StudyError(message)
+    try:
+        return Study.model_validate(_merged(content, overrides or {}))
+    except ValidationError as error:
+        faults = "\n".join(_describe_fault(fault) for fault in error.errors(include_url=False))
+        message = f"{path} is not a valid study:\n{faults}"
+        raise StudyError(message) from error
+
+
+def current_study() -> Study:
+    """The study that ``FLY64_STUDY`` names; ``quick`` if it is not set."""
+    return load_study(os.environ.get("FLY64_STUDY") or "quick")
+
+
+def data_root_of(study: Study) -> Path:
+    """Where a study's files live: ``FLY64_DATA_ROOT``, else ``data/<study>/`` of the project or the folder."""
+    named = os.environ.get("FLY64_DATA_ROOT")
+    if named:
+        return Path(UPath(named).absolute())
+    project = Path(__file__).parents[1]
+    base = project if (project / "workspace.yaml").exists() else Path.cwd()
+    return Path(UPath(base / "data" / study.name).absolute())
+
+
+def _study_path(name_or_path: str) -> Path:
+    shipped = SHIPPED_STUDIES / f"{name_or_path}.yaml"
+    if _NAME.fullmatch(name_or_path) and shipped.exists():
+        return shipped
+    path = Path(name_or_path)
+    if path.is_file():
+        return path
+    names = ", ".join(sorted(item.stem for item in SHIPPED_STUDIES.glob("*.yaml")))
+    message = f"no study {name_or_path!r}: give one of {names}, or the path of a YAML file (FLY64_STUDY or STUDY=)"
+    raise StudyError(message)
+
+
+def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in changes.items():
+        inner = merged.get(key)
+        merged[key] = _merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
+    return merged
+
+
+def _describe_fault(fault: Mapping[str, Any]) -> str:
+    where = ".".join(str(part) for part in fault["loc"]) or "study"
+    return f"  {where}: {fault['msg']} (found {fault['input']!r:.120})"
