@@ -172,7 +172,9 @@ class RefineOptions(Options):
 class ScoringOptions(Options):
     """How reconstructions are compared with the object."""
 
-    illumination_threshold: Fraction = Field(0.1, description="Scored region: summed illumination above this fraction of its median.")
-    max_shift_px: PositiveFloat = 8.0
-    bootstrap_samples: int = Field(200, ge=0)
-    bound_patches: PositiveInt = Field(4, description="Patches of the view on which the Fisher bound is computed.")
+    illumination_threshold: Fraction = Field(
+        0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."
+    )
+    max_shift_px: PositiveFloat = Field(8.0, description="The largest registration shift that is believed, per axis.")
+    bootstrap_samples: int = Field(200, ge=0, description="0: no intervals.")
+    bound_patches: int = Field(4, ge=0, description="Windows of the view on which the Fisher bound is computed; 0: none.")

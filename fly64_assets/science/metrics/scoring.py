@@ -9,6 +9,7 @@ from jaxtyping import Bool, Complex64, Float64
 from skimage.restoration import unwrap_phase
 
 from fly64_assets.science.metrics.alignment import Alignment, align
+from fly64_assets.science.metrics.bounds import phase_error_bound
 from fly64_assets.science.metrics.frc import crossing_frequency, ratio, ring_terms
 from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
 from fly64_assets.science.metrics.image_error import block_sums, nrmse, square_blocks
@@ -160,7 +161,7 @@ def score_cell(
             aligned[method] = pair
             if not pair.alignment.registration_ok:
                 failures[method] = f"registration failed: {pair.alignment.reason}"
-    rows += _cell_rows(cell, dataset)
+    rows += _cell_rows(cell, dataset, scan, rng)
     shared = {"dose": dose, "view": view, "split": split, "seed": seed}
     table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
     frc = pd.concat(curves) if curves else pd.DataFrame(columns=["method", "frequency_cycles_per_px", "frc"])
@@ -319,6 +320,25 @@ def _alignment_columns(alignment: Alignment) -> dict:
     }
 
 
-def _cell_rows(cell: _Cell, dataset: Dataset) -> list[dict]:
-    photons = cell.region.photons_per_object_pixel(dataset.measurement.counts_scale)
-    return [{"method": BOUND_METHOD, "metric": "photons_per_object_pixel", "part": "", "value": photons}]
+def _cell_rows(cell: _Cell, dataset: Dataset, scan: Scan, rng: np.random.Generator) -> list[dict]:
+    measurement = dataset.measurement
+    photons = cell.region.photons_per_object_pixel(measurement.counts_scale)
+    rows = [{"metric": "photons_per_object_pixel", "part": "", "value": photons}]
+    if cell.options.bound_patches:
+        bound = phase_error_bound(
+            dataset.object,
+            scan.probe,
+            measurement.positions_xy_px,
+            measurement.counts_scale,
+            cell.region,
+            windows=cell.options.bound_patches,
+            rng=rng,
+        )
+        windows = np.array(bound.window_rms_rad)
+        draws = rng.integers(0, max(len(windows), 1), (cell.options.bootstrap_samples, len(windows)))
+        spread = np.sqrt(np.mean(windows[draws] ** 2, axis=1)) if len(windows) > 1 else np.array([])
+        note = f"{bound.undetermined_windows} windows are not determined" if bound.undetermined_windows else ""
+        rows.append(
+            {"metric": "phase_bound_rms", "part": "phase", "value": bound.rms_rad, "note": note} | _interval(spread)
+        )
+    return [{"method": BOUND_METHOD} | row for row in rows]
