@@ -44,6 +44,8 @@ class SimulationSummary:
         measured_photons_per_pattern: the mean counts of the whole scan, guard band included.
         dose_z_score: deviation of the measured dose in standard errors of its own statistics.
         counts_scale: s.
+        scan_mean_energy: mean energy of a pattern over the scan in probe units; s^2 times it is the requested dose.
+        thinning_probability: fraction of measured photons kept; None if simulated.
         n_scan: positions of the scan.
         n_train: patterns written to the train file.
         n_test: patterns written to the test file.
@@ -60,6 +62,8 @@ class SimulationSummary:
     measured_photons_per_pattern: float
     dose_z_score: float
     counts_scale: float
+    scan_mean_energy: float
+    thinning_probability: float | None
     n_scan: int
     n_train: int
     n_test: int
@@ -81,6 +85,7 @@ class _Noise:
 
     origin: str
     scale: float
+    mean_energy: float
     probability: float
     labels: tuple[str, ...]
     seed: int
@@ -159,7 +164,7 @@ def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int) -> _Noise:
     full = mean_scan_energy(scan)
     labels = ("dose", repr(float(dose)))
     if options.method == "simulate":
-        return _Noise("simulated", counts_scale(dose, full), 1.0, ("noise", *labels), seed)
+        return _Noise("simulated", counts_scale(dose, full), full, 1.0, ("noise", *labels), seed)
     if scan.measured_counts is None:
         message = "dose.method is 'thin', but this scan has no measured counts: use 'simulate' or scan.source 'measured'"
         raise ValueError(message)
@@ -171,7 +176,7 @@ def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int) -> _Noise:
             f"photons. Choose a dose of at most {measured:.6g}"
         )
         raise ValueError(message)
-    return _Noise("thinned", counts_scale(dose, full), probability, ("thin", *labels), seed)
+    return _Noise("thinned", counts_scale(dose, full), full, probability, ("thin", *labels), seed)
 
 
 def mean_scan_energy(scan: Scan) -> float:
@@ -211,6 +216,8 @@ def _summarise(split: SplitPositions, noise: _Noise, dose: float, totals: np.nda
         measured_photons_per_pattern=total / n,
         dose_z_score=float((total - expected) / np.sqrt(variance)) if variance > 0 else 0.0,
         counts_scale=noise.scale,
+        scan_mean_energy=noise.mean_energy,
+        thinning_probability=noise.probability if noise.origin == "thinned" else None,
         n_scan=n,
         n_train=len(split.train),
         n_test=len(split.test),
@@ -234,6 +241,8 @@ def _metadata(scan: Scan, summary: SimulationSummary, split: Split, seed: int, p
         "split_measured_photons_per_pattern": summary.split_measured_photons_per_pattern[split],
         "split_expected_photons_per_pattern": summary.split_expected_photons_per_pattern[split],
         "counts_scale": summary.counts_scale,
+        "scan_mean_energy": summary.scan_mean_energy,
+        "thinning_probability": summary.thinning_probability,
         "seed": seed,
         "split": split,
         "n_patterns": summary.n_train if split == "train" else summary.n_test,

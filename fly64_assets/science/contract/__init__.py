@@ -10,6 +10,7 @@ from fly64_assets.science.contract.dataset_file import (
     read_metadata,
 )
 from fly64_assets.science.contract.npz_stream import UnreadableNpzError, read_headers, write_npz
+from fly64_assets.science.contract.validation import validate_dataset
 
 __all__ = [
     "CONTRACT_VERSION",
@@ -21,5 +22,6 @@ __all__ = [
     "read_expected_photons",
     "read_headers",
     "read_metadata",
+    "validate_dataset",
     "write_npz",
 ]

@@ -152,7 +152,7 @@ def _totals(dataset: Dataset, kept: np.ndarray) -> np.ndarray:
 
 
 def _z_score(counts: np.ndarray, expected: np.ndarray, metadata: dict[str, Any]) -> float:
-    variance = expected.sum() * (1.0 - metadata.get("thinning_probability", 0.0))
+    variance = expected.sum() * (1.0 - (metadata.get("thinning_probability") or 0.0))
     return float((counts.sum() - expected.sum()) / np.sqrt(variance)) if variance > 0 else 0.0
 
 
