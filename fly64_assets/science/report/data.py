@@ -1,0 +1,92 @@
+"""What a report is made from: everything in memory, nothing looked up."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import pandas as pd
+
+from fly64_assets.science.options import ViewOptions
+from fly64_assets.science.records import ObjectOrigin
+
+CellStatus = Literal["done", "skipped", "failed", "missing"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class CellRecord:
+    """One dose of one view: what became of it.
+
+    Attributes:
+        dose: requested photons per pattern.
+        view: name of the view.
+        status: "done" (scored), "skipped" (recorded skip), "failed" or "missing" (not run yet).
+        reason: why it is not done; free text.
+        view_summary: per split, the overlap record of the view (see ``views``), as a plain dict.
+        figure_png: the cell's comparison figure, or None.
+        figure_note: said in place of a missing figure, or under it.
+        digests: SHA256 by relative path.
+    """
+
+    dose: float
+    view: str
+    status: CellStatus
+    reason: str = ""
+    view_summary: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    figure_png: bytes | None = None
+    figure_note: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReportData:
+    """A study and its results.
+
+    Attributes:
+        study_name: short name of the study.
+        title: heading of the report.
+        question: what was asked, one or more paragraphs of plain text.
+        doses: requested photons per pattern.
+        views: options of each view by name, in the order to show.
+        seeds: study seeds.
+        study_hash: hash of the whole study file.
+        object_origin: whether scores are against the truth or against a pty-chi reference.
+        cells: results; a cell of the study that is absent here counts as missing.
+        metrics: the metrics table (columns as written by the scoring function); may be empty.
+        frc: the FRC curves; may be empty.
+        frontier: optional traces of quality against CPU time: dose, view, split, seed, method, cpu_seconds, value.
+        scan_png: preview of the scan, or None.
+        versions: version by package.
+        commands: command lines that reproduce the study.
+        settings: further provenance, label to text.
+        dose_method: "simulate", or "thin" for thinned measured counts.
+        useful_phase_ssim: from which phase SSIM on a reconstruction is called useful.
+    """
+
+    study_name: str
+    title: str
+    question: str
+    doses: tuple[float, ...]
+    views: Mapping[str, ViewOptions]
+    seeds: tuple[int, ...]
+    study_hash: str
+    object_origin: ObjectOrigin
+    cells: tuple[CellRecord, ...]
+    metrics: pd.DataFrame
+    frc: pd.DataFrame = field(default_factory=pd.DataFrame)
+    frontier: pd.DataFrame | None = None
+    scan_png: bytes | None = None
+    versions: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+    settings: Mapping[str, str] = field(default_factory=dict)
+    dose_method: Literal["simulate", "thin"] = "simulate"
+    useful_phase_ssim: float = 0.5
+
+    def all_cells(self) -> list[CellRecord]:
+        """Every cell of the study, by view and then by dose; those without a record as missing."""
+        known = {(cell.dose, cell.view): cell for cell in self.cells}
+        absent = "It has not been run."
+        return [
+            known.get((dose, view)) or CellRecord(dose, view, "missing", absent)
+            for view in self.views
+            for dose in sorted(self.doses)
+        ]

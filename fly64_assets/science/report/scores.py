@@ -1,0 +1,183 @@
+"""The metrics table, aggregated over seeds: one estimate with an interval per cell, method and metric."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import pandas as pd
+
+from fly64_assets.science.records import METHODS
+
+METRICS_COLUMNS = ("dose", "view", "split", "seed", "method", "metric", "part", "value")
+HEADLINE = ("ssim", "phase")
+_KEY = ["dose", "view", "split", "method", "metric", "part"]
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score with its uncertainty.
+
+    Attributes:
+        value: mean over seeds.
+        low: smallest seed, or lower end of the bootstrap interval of a single seed; NaN if there is none.
+        high: largest seed, or upper end.
+        n_seeds: seeds with a finite value.
+        interval: what ``low`` and ``high`` are.
+        registered: False if the registration failed for any seed.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+    n_seeds: int = 1
+    interval: Literal["seeds", "bootstrap", "none"] = "none"
+    registered: bool = True
+
+    def clearly_above(self, other: "Estimate") -> bool:
+        """Whether the two intervals are apart, this one higher; never true without intervals.
+
+        >>> Estimate(0.6, 0.58, 0.62).clearly_above(Estimate(0.5, 0.45, 0.55))
+        True
+        >>> Estimate(0.6).clearly_above(Estimate(0.5))
+        False
+        """
+        return self.low > other.high
+
+
+class Scores:
+    """Lookup of estimates by cell, method and metric.
+
+    Args:
+        metrics: the metrics table; any subset of cells, methods, splits and seeds, also empty.
+
+    Raises:
+        ValueError: the table is not empty and lacks a column.
+    """
+
+    def __init__(self, metrics: pd.DataFrame) -> None:
+        missing = [c for c in METRICS_COLUMNS if c not in metrics.columns]
+        if missing and not metrics.empty:
+            message = f"the metrics table lacks the columns {missing}; it has {list(metrics.columns)}"
+            raise ValueError(message)
+        self._estimates: dict[tuple, Estimate] = {}
+        if not metrics.empty:
+            for key, rows in metrics.assign(part=metrics["part"].fillna("")).groupby(_KEY, sort=True, dropna=False):
+                estimate = _aggregate(rows)
+                if estimate is not None:
+                    self._estimates[(float(key[0]), *map(str, key[1:]))] = estimate
+
+    def get(
+        self, dose: float, view: str, method: str, metric: str, part: str | None = None, split: str = "test"
+    ) -> Estimate | None:
+        """The estimate, or None. ``part`` None takes complex, then none, then phase."""
+        parts = ("complex", "", "phase", "amplitude") if part is None else (part,)
+        found = (self._estimates.get((float(dose), view, split, method, metric, p)) for p in parts)
+        return next((e for e in found if e is not None), None)
+
+    def of_cell(self, dose: float, view: str, metric: str, split: str = "test") -> Estimate | None:
+        """A quantity of the whole cell, under whichever method's row it stands."""
+        for method in ("bound", "truth", "", "flat", *METHODS):
+            found = self.get(dose, view, method, metric, split=split)
+            if found is not None:
+                return found
+        return None
+
+    def methods(self, dose: float | None = None, view: str | None = None, split: str = "test") -> list[str]:
+        """Methods with a finite headline score, in the fixed order."""
+        present = {
+            key[3]
+            for key in self._estimates
+            if key[4:] == HEADLINE and key[2] == split and dose in (None, key[0]) and view in (None, key[1])
+        }
+        return [m for m in METHODS if m in present]
+
+    def cells(self, split: str = "test") -> list[tuple[float, str]]:
+        """Cells with at least one scored method."""
+        return sorted(
+            {(k[0], k[1]) for k in self._estimates if k[4:] == HEADLINE and k[2] == split and k[3] in METHODS}
+        )
+
+    def has(self, metric: str, split: str = "test") -> bool:
+        """Whether any method has a finite value of the metric."""
+        return any(k[4] == metric and k[2] == split and k[3] in METHODS for k in self._estimates)
+
+    def keys(self) -> Iterator[tuple]:
+        """(dose, view, split, method, metric, part) of every estimate, sorted."""
+        return iter(sorted(self._estimates))
+
+
+def _aggregate(rows: pd.DataFrame) -> Estimate | None:
+    values = rows["value"].to_numpy(dtype=np.float64)
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return None
+    registered = bool(rows["registration_ok"].fillna(True).astype(bool).all()) if "registration_ok" in rows else True
+    mean = float(values.mean())
+    if values.size > 1:
+        return Estimate(mean, float(values.min()), float(values.max()), int(values.size), "seeds", registered)
+    low = float(rows["value_low"].iloc[0]) if "value_low" in rows else math.nan
+    high = float(rows["value_high"].iloc[0]) if "value_high" in rows else math.nan
+    if math.isfinite(low) and math.isfinite(high):
+        return Estimate(mean, low, high, 1, "bootstrap", registered)
+    return Estimate(mean, registered=registered)
+
+
+WIDE_COLUMNS: dict[str, tuple[str, str | None]] = {
+    "phase_ssim": ("ssim", "phase"),
+    "phase_psnr_db": ("psnr", "phase"),
+    "phase_pearson": ("pearson", "phase"),
+    "phase_rmse_rad": ("rmse", "phase"),
+    "phase_mae_rad": ("mae", "phase"),
+    "phase_ms_ssim": ("ms_ssim", "phase"),
+    "amplitude_ssim": ("ssim", "amplitude"),
+    "amplitude_psnr_db": ("psnr", "amplitude"),
+    "amplitude_pearson": ("pearson", "amplitude"),
+    "complex_nrmse": ("nrmse", "complex"),
+    "frc50_cycles_per_px": ("frc50", None),
+    "excess_nll": ("excess_nll", None),
+    "cpu_seconds_reconstruct": ("cpu_seconds_reconstruct", None),
+    "cpu_seconds_train": ("cpu_seconds_train", None),
+    "patterns_trained_on": ("patterns_trained_on", None),
+}
+
+
+def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
+    """One row per cell, split and method with the key scores side by side; means over seeds.
+
+    Args:
+        metrics: the metrics table; may be empty.
+
+    Returns:
+        Columns dose, view, split, method, n_seeds, those of ``WIDE_COLUMNS``, phase_ssim_low, phase_ssim_high,
+        photons_per_object_pixel, phase_bound_rms and registration_ok; NaN where a score is absent.
+    """
+    scores = Scores(metrics)
+    order = {name: index for index, name in enumerate((*METHODS, "flat", "truth"))}
+    keys = {key[:4] for key in scores.keys() if key[3] in order}  # noqa: SIM118
+    rows = []
+    for dose, view, split, method in sorted(keys, key=lambda k: (k[2] != "test", k[1], k[0], order[k[3]])):
+        found = {
+            name: scores.get(dose, view, method, metric, part, split) for name, (metric, part) in WIDE_COLUMNS.items()
+        }
+        headline = found["phase_ssim"]
+        rows.append(
+            {"dose": dose, "view": view, "split": split, "method": method}
+            | {"n_seeds": max((e.n_seeds for e in found.values() if e), default=0)}
+            | {name: e.value if e else math.nan for name, e in found.items()}
+            | {
+                "phase_ssim_low": headline.low if headline else math.nan,
+                "phase_ssim_high": headline.high if headline else math.nan,
+                "photons_per_object_pixel": _value(scores.of_cell(dose, view, "photons_per_object_pixel", split)),
+                "phase_bound_rms": _value(scores.of_cell(dose, view, "phase_bound_rms", split)),
+                "registration_ok": all(e.registered for e in found.values() if e),
+            }
+        )
+    columns = ["dose", "view", "split", "method", "n_seeds", *WIDE_COLUMNS]
+    columns += ["phase_ssim_low", "phase_ssim_high", "photons_per_object_pixel", "phase_bound_rms", "registration_ok"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _value(estimate: Estimate | None) -> float:
+    return estimate.value if estimate else math.nan

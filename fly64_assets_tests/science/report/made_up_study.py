@@ -1,0 +1,179 @@
+"""A made-up study with plausible scores: a test fixture, not a result."""
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+from PIL import Image
+
+from fly64_assets.science.options import ViewOptions
+from fly64_assets.science.report import CellRecord, ReportData
+
+DOSES = (1e3, 1e4, 1e5)
+VIEWS = {
+    "baseline": ViewOptions(gridsize=1, network="supervised"),
+    "dense": ViewOptions(overlap=0.7),
+    "sparse": ViewOptions(overlap=0.2),
+}
+PHASE_SSIM = {
+    ("pinn", "dense"): (0.55, 0.68, 0.74),
+    ("pinn", "sparse"): (0.27, 0.52, 0.60),
+    ("pinn_refined", "dense"): (0.61, 0.80, 0.91),
+    ("pinn_refined", "sparse"): (0.31, 0.66, 0.72),
+    ("baseline", "baseline"): (0.50, 0.62, 0.66),
+    ("baseline", "dense"): (0.41, 0.55, 0.60),
+    ("baseline", "sparse"): (0.14, 0.31, 0.38),
+    ("pty_chi", "baseline"): (0.58, 0.82, 0.93),
+    ("pty_chi", "dense"): (0.50, 0.79, 0.90),
+    ("pty_chi", "sparse"): (0.10, 0.55, 0.72),
+    ("flat", "baseline"): (0.02, 0.02, 0.02),
+    ("flat", "dense"): (0.02, 0.02, 0.02),
+    ("flat", "sparse"): (0.03, 0.03, 0.03),
+    ("truth", "baseline"): (1.0, 1.0, 1.0),
+    ("truth", "dense"): (1.0, 1.0, 1.0),
+    ("truth", "sparse"): (1.0, 1.0, 1.0),
+}
+OVERLAP = {"baseline": 0.78, "dense": 0.71, "sparse": 0.22}
+KEPT = {"baseline": 498, "dense": 310, "sparse": 74}
+RECONSTRUCT_S = {"pinn": 0.6, "pinn_refined": 5.0, "baseline": 0.5, "pty_chi": 60.0}
+
+
+def made_up_metrics(seeds: Sequence[int] = (1,), *, intervals: bool = True) -> pd.DataFrame:
+    """A metrics table of all cells in the columns of the scoring function."""
+    rng = np.random.default_rng(5)
+    rows: list[dict] = []
+    for (method, view), by_dose in PHASE_SSIM.items():
+        for dose, ssim in zip(DOSES, by_dose, strict=True):
+            for split in ("train", "test"):
+                for seed in seeds:
+                    rows += _rows(method, view, dose, split, seed, ssim, rng, intervals=intervals)
+    return pd.DataFrame(rows)
+
+
+def _rows(
+    method: str,
+    view: str,
+    dose: float,
+    split: str,
+    seed: int,
+    ssim: float,
+    rng: np.random.Generator,
+    *,
+    intervals: bool,
+) -> list[dict]:
+    exact = method in ("flat", "truth")
+    ssim = ssim if exact else ssim + float(rng.normal(scale=0.008)) + (0.02 if split == "train" else 0.0)
+    fluence = dose * KEPT[view] / 18_000
+    values = {
+        ("ssim", "phase"): ssim,
+        ("ssim", "amplitude"): min(1.0, ssim * 0.9 + 0.05),
+        ("psnr", "phase"): 10 + 22 * ssim,
+        ("pearson", "phase"): {"flat": 0.0, "truth": 1.0}.get(method, min(0.999, 0.45 + 0.55 * ssim)),
+        ("rmse", "phase"): 0.0 if method == "truth" else 0.35 * (1.02 - ssim),
+        ("nrmse", "complex"): 0.4 * (1.0 - ssim),
+        ("frc50", "complex"): {"flat": math.nan, "truth": math.nan}.get(method, 0.42 * ssim),
+        ("excess_nll", ""): {"truth": 0.0, "flat": 30.0 * dose / 1e4}.get(method, 0.9 * (1 - ssim) - 0.1),
+    }
+    if not exact:
+        values["cpu_seconds_reconstruct", ""] = RECONSTRUCT_S[method] * KEPT[view] / 310
+        values["cpu_seconds_train", ""] = 0.0 if method == "pty_chi" else 140.0
+        values["patterns_trained_on", ""] = {"pty_chi": 0, "baseline": KEPT["baseline"]}.get(method, KEPT[view])
+    else:
+        values["photons_per_object_pixel", ""] = fluence
+    base = {"dose": dose, "view": view, "split": split, "seed": seed, "scoring_version": "1"}
+    aligned = {"shift_x_px": 0.02, "shift_y_px": -0.31, "ramp_x_rad_per_px": 1e-4, "ramp_y_rad_per_px": 0.0}
+    aligned |= {"scale_abs": 1.01, "scale_phase_rad": 0.4, "registration_ok": True}
+    rows = []
+    for (metric, part), value in values.items():
+        half = 0.03 if intervals and not exact else math.nan
+        row = base | {"method": method, "metric": metric, "part": part, "value": value}
+        rows.append(row | {"value_low": value - half, "value_high": value + half} | aligned)
+    if method == "truth":
+        bound = 1 / math.sqrt(2 * fluence)
+        row = base | {"method": "bound", "metric": "phase_bound_rms", "part": "phase", "value": bound}
+        rows.append(row | {"value_low": math.nan, "value_high": math.nan} | aligned)
+    return rows
+
+
+def made_up_frc() -> pd.DataFrame:
+    """FRC curves that fall at a frequency given by the score."""
+    frequencies = np.linspace(0, 0.5, 60)
+    rows = []
+    for (method, view), by_dose in PHASE_SSIM.items():
+        if method in ("flat", "truth"):
+            continue
+        for dose, ssim in zip(DOSES, by_dose, strict=True):
+            curve = 1 / (1 + np.exp((frequencies - 0.42 * ssim) * 30))
+            for frequency, value in zip(frequencies, curve, strict=True):
+                row = {"dose": dose, "view": view, "split": "test", "seed": 1, "method": method}
+                rows.append(row | {"frequency_cycles_per_px": frequency, "frc": value})
+    return pd.DataFrame(rows)
+
+
+def made_up_png(width: int = 40, height: int = 30) -> bytes:
+    """A tiny picture."""
+    buffer = io.BytesIO()
+    Image.new("RGB", (width, height), (40, 90, 140)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def made_up_cell(dose: float, view: str) -> CellRecord:
+    """A scored cell with its overlap record."""
+    summary = {
+        "requested_overlap": VIEWS[view].overlap,
+        "measured_overlap": OVERLAP[view],
+        "n_images_total": 498,
+        "n_images_subsampled": KEPT[view],
+        "probe_diameter_px": 21.6,
+        "metric_1_group_based_avg": None if view == "baseline" else 0.3,
+        "metric_2_image_based_avg": 0.44,
+        "metric_3_group_to_group_avg": 0.2,
+        "acceptance_rate": KEPT[view] / 498,
+        "geometry_acceptance_bound": 0.1,
+        "photons_per_object_pixel": dose * KEPT[view] / 18_000,
+    }
+    digests = {f"trained_bundle/dose_{dose:g}/{view}/gs2/wts.h5.zip": "ab" * 32}
+    return CellRecord(dose, view, "done", "", {"train": summary, "test": summary}, made_up_png(), "", digests)
+
+
+def made_up_study(seeds: Sequence[int] = (1,)) -> ReportData:
+    """A complete study of three doses and three views."""
+    return ReportData(
+        study_name="quick",
+        title="Low dose, low overlap: does a physics-informed network help?",
+        question=(
+            "How do a physics-informed network, a supervised network and iterative reconstruction compare when "
+            "photons and overlap are scarce?\n\nEach is given the same patterns and the same probe; none sees the "
+            "object, except the supervised network while it learns."
+        ),
+        doses=DOSES,
+        views=VIEWS,
+        seeds=tuple(seeds),
+        study_hash="0123456789abcdef" * 4,
+        object_origin="truth",
+        cells=tuple(made_up_cell(dose, view) for view in VIEWS for dose in DOSES),
+        metrics=made_up_metrics(seeds),
+        frc=made_up_frc(),
+        scan_png=made_up_png(),
+        versions={"torch": "2.13.0", "ptychi": "2.2.0", "dagster": "1.13.27"},
+        commands=("make study STUDY=quick DOSES=all",),
+        settings={"Epochs of pty_chi": "120"},
+    )
+
+
+def with_cells_not_done(data: ReportData) -> ReportData:
+    """The study with one skipped, one failed and one absent cell, and their scores gone."""
+    gone = {
+        (1e3, "sparse"): ("skipped", "9 train positions are kept, the study asks for at least 20"),
+        (1e4, "sparse"): ("failed", "pty-chi ended with an error: out of memory"),
+    }
+    cells = [
+        replace(c, status=gone[c.dose, c.view][0], reason=gone[c.dose, c.view][1]) if (c.dose, c.view) in gone else c
+        for c in data.cells
+    ]
+    cells = [c for c in cells if (c.dose, c.view) != (1e5, "sparse")]
+    metrics = data.metrics[data.metrics["view"] != "sparse"].reset_index(drop=True)
+    return replace(data, cells=tuple(cells), metrics=metrics)
