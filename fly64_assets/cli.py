@@ -112,8 +112,7 @@ def environment(study_name: StudyOption = "quick") -> None:
     view = next((name for name, options in loaded.views.items() if options.gridsize > 1), "baseline")
     variables = {
         "FLY64_STUDY": study_name,
-        "FLY64_DATA_ROOT": str(root),
-        "DAGSTER_HOME": str(dagster_home(root)),
+        "DAGSTER_HOME": str(dagster_home(root, loaded.name)),
         "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
         "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": f"{first}|{view}",
     }

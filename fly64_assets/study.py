@@ -28,7 +28,7 @@ from fly64_assets.science.options import (
     TrainingOptions,
     ViewOptions,
 )
-from fly64_assets.science.scan import resolve_input_file
+from fly64_assets.science.scan import ScanInputError, resolve_input_file
 from fly64_assets.storage import digest_of, sha256_of
 
 BASELINE_VIEW = "baseline"
@@ -194,7 +194,7 @@ class Study(Options):
             return None
         try:
             return sha256_of(resolve_input_file(self.scan.file))
-        except FileNotFoundError:
+        except ScanInputError:
             return "absent"
 
 

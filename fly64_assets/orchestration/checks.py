@@ -16,12 +16,13 @@ from fly64_assets.orchestration.gates import BLOCKING_CHECKS, GateRefusedError, 
 from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import table
 from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.science.contract import read_dataset, validate_dataset
+from fly64_assets.science.contract import read_metadata, validate_dataset
 from fly64_assets.science.interop.ptychodus import read_product
 from fly64_assets.science.metrics.table import table_faults
 from fly64_assets.science.models.bundle import read_bundle
+from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.records import Fault
-from fly64_assets.science.scan import read_scan, scan_faults
+from fly64_assets.science.scan import read_scan
 from fly64_assets.storage import read_json
 
 SHOWN_FAULTS = 20
@@ -93,7 +94,18 @@ def _result(item: PartitionId, faults: list[Fault], n_files: int) -> dg.AssetChe
 
 def _scan_is_usable(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     """Object and probe are finite, and every patch lies inside the object."""
-    return scan_faults(read_scan(files.path("scan.npz")))
+    scan = read_scan(files.path("scan.npz"))
+    where = "scan.npz"
+    faults = [
+        Fault("scan-finite", f"{where}: {name}", "finite values", "NaN or infinity", "Check the scan's input and rebuild it.")
+        for name, array in (("object", scan.object), ("probe", scan.probe), ("positions", scan.positions_xy_px))
+        if not np.isfinite(array).all()
+    ]
+    try:
+        require_inside(scan.positions_xy_px, scan.object.shape, scan.patch_size_px)
+    except ValueError as error:
+        faults.append(Fault("scan-inside", where, "every patch inside the object", str(error), "Enlarge the object."))
+    return faults
 
 
 def _files_follow_data_001(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
@@ -106,20 +118,18 @@ def _dose_within_tolerance(workspace: Workspace, files: PartitionFiles) -> list[
     tolerance = workspace.study.dose.tolerance
     faults = []
     for name in sorted(name for name in files.files if name.endswith(".npz")):
-        metadata = read_dataset(files.path(name)).metadata
-        expected = metadata["expected_photons_per_pattern"]
-        measured = metadata["measured_photons_per_pattern"]
-        allowed = max(tolerance * expected, 5 * np.sqrt(expected / max(metadata["n_patterns"], 1)))
-        if not abs(measured - expected) <= allowed:
-            faults.append(
-                Fault(
-                    "dose-tolerance",
-                    name,
-                    f"{expected:.6g} photons per pattern within {allowed:.3g}",
-                    f"{measured:.6g}",
-                    "Rebuild the dataset; if it stays, the noise or its scale is wrong.",
-                )
-            )
+        recorded = read_metadata(files.path(name))
+        compared = {
+            "whole scan": ("requested_photons_per_pattern", "measured_photons_per_pattern", "n_scan"),
+            "this split": ("split_expected_photons_per_pattern", "split_measured_photons_per_pattern", "n_patterns"),
+        }
+        for part, (expected_key, measured_key, number_key) in compared.items():
+            expected, measured = recorded[expected_key], recorded[measured_key]
+            allowed = max(tolerance * expected, 5 * np.sqrt(expected / max(recorded[number_key], 1)))
+            if not abs(measured - expected) <= allowed:
+                wanted = f"{expected:.6g} photons per pattern within {allowed:.3g}"
+                remedy = "Rebuild the dataset; if it stays, the noise or its scale is wrong."
+                faults.append(Fault("dose-tolerance", f"{name}, {part}", wanted, f"{measured:.6g}", remedy))
     return faults
 
 

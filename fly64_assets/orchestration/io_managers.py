@@ -1,11 +1,15 @@
 """Publishes staged files on output and lets nothing through the gate unverified on input."""
 
+import atexit
+import sys
+import warnings
 from pathlib import Path
 
+import click
 import dagster as dg
 
-from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry
-from fly64_assets.orchestration.gates import PartitionFiles, open_partition
+from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
+from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles, open_partition
 from fly64_assets.orchestration.partitions import PartitionId
 from fly64_assets.storage import StagedFolder, content_digest
 
@@ -35,16 +39,22 @@ class VerifiedFilesIOManager(dg.IOManager):
 
     def load_input(self, context: dg.InputContext) -> PartitionFiles | dict[str, PartitionFiles]:
         """Verified files of one upstream partition, or of several keyed by partition."""
+        try:
+            return self._load(context)
+        except GateRefusedError as refusal:
+            _repeat_at_the_end(str(refusal))
+            raise
+
+    def _load(self, context: dg.InputContext) -> PartitionFiles | dict[str, PartitionFiles]:
         asset = context.asset_key.to_user_string()
         if not context.has_asset_partitions:
             return open_partition(context.instance, self.data_root, PartitionId(asset))  # pyright: ignore[reportArgumentType]
-        keys = context.asset_partition_keys
-        opened = {
-            key: open_partition(context.instance, self.data_root, PartitionId(asset, key))  # pyright: ignore[reportArgumentType]
-            for key in keys
-        }
-        wants_many = bool((context.definition_metadata or {}).get("many"))
-        return opened if wants_many else opened[keys[0]]
+        wanted = context.definition_metadata or {}
+        items = [PartitionId(asset, key) for key in context.asset_partition_keys]  # pyright: ignore[reportArgumentType]
+        if wanted.get("optional"):
+            items = [item for item in items if latest_entry(context.instance, item) is not None]
+        opened = {str(item.partition): open_partition(context.instance, self.data_root, item) for item in items}
+        return opened if wanted.get("many") else next(iter(opened.values()))
 
 
 def published_output(
@@ -68,7 +78,8 @@ def published_output(
         files=records,
     )
     provenance = dg.MetadataValue.json(entry.provenance)
-    return dg.Output(stage, data_version=dg.DataVersion(version), metadata={**metadata, PROVENANCE: provenance})
+    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # data_version is a beta parameter
+        return dg.Output(stage, data_version=dg.DataVersion(version), metadata={**metadata, PROVENANCE: provenance})
 
 
 def record_skip(
@@ -99,3 +110,9 @@ def record_skip(
 def code_version_of(context: dg.AssetExecutionContext) -> str:
     """The running asset's own code version."""
     return context.assets_def.code_versions_by_key[context.asset_key] or ""
+
+
+def _repeat_at_the_end(message: str) -> None:
+    """On ``dagster asset materialize``, say why once more after the stack traces that Dagster prints."""
+    if "materialize" in sys.argv[1:3]:
+        atexit.register(click.echo, f"fly64: {message}", err=True)

@@ -6,6 +6,7 @@ from typing import Any
 import dagster as dg
 import psutil
 
+from fly64_assets.orchestration.failures import failure_text
 from fly64_assets.orchestration.partitions import PartitionId
 
 PROCESS_TAG = "fly64/process"
@@ -79,20 +80,11 @@ def failure_cause(result: dg.ExecuteInProcessResult) -> str:
     """The first failure of a run, in one line."""
     for event in result.all_events:
         if event.is_step_failure:
-            return _one_line(event.step_failure_data)
+            return failure_text(event.step_failure_data)
     for event in result.all_events:
         if event.is_failure:
             return (event.message or "the run failed").splitlines()[0]
     return "the run failed without an event that says why; see its log"
-
-
-def _one_line(data: Any) -> str:
-    if data.user_failure_data is not None and data.user_failure_data.description:
-        return data.user_failure_data.description
-    error = data.error
-    while error is not None and error.cause is not None:
-        error = error.cause
-    return " ".join(error.message.split()) if error is not None else "the step failed"
 
 
 def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:

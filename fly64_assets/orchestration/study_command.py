@@ -36,7 +36,7 @@ class StudyRequest:
 
 def list_plan(request: StudyRequest, console: Console) -> None:
     """Print what would run and why; run nothing."""
-    with study_instance(request.data_root) as instance:
+    with study_instance(request.data_root, request.study.name) as instance:
         states = plan(_freshness(request, instance), request.selected())
     for state in states:
         why = f": {'; '.join(state.reasons)}" if state.reasons else ""
@@ -52,7 +52,7 @@ def run_study(request: StudyRequest, console: Console) -> dict[PartitionId, str]
     Returns:
         Failed partitions with their causes; empty if all went well.
     """
-    with study_instance(request.data_root) as instance:
+    with study_instance(request.data_root, request.study.name) as instance:
         limit_training(instance)
         for run_id in settle_dead_runs(instance):
             console.print(f"run {run_id[:8]} was interrupted and is marked as failed", markup=False, highlight=False)

@@ -135,7 +135,7 @@ def work(pipe: Connection, parent_pid: int, study_json: str, data_root: str) -> 
 
     study = Study.model_validate_json(study_json)
     definitions = build_definitions(study, Path(data_root), listener)
-    with study_instance(Path(data_root)) as instance:
+    with study_instance(Path(data_root), study.name) as instance:
         while True:
             try:
                 task = json.loads(pipe.recv_bytes())

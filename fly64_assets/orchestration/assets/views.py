@@ -125,5 +125,5 @@ def _preview(
         kept["train"].object,
         np.concatenate([dataset.measurement.positions_xy_px for dataset in everything]),
         {split: dataset.measurement.positions_xy_px for split, dataset in kept.items()},
-        summaries["train"].probe_diameter_px,
+        summaries["train"].to_dict()["probe_diameter_px"],
     )

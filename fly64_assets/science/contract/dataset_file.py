@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 
@@ -123,7 +123,7 @@ class DatasetWriter:
         self._stream.append("metadata", np.array(text, dtype=f"<U{_METADATA_CHARACTERS}"))
         self._stream.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "DatasetWriter":
         """Return itself."""
         return self
 

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 import numpy as np
 
@@ -239,7 +238,7 @@ class NpzStream:
         """Close the file as it is; without a directory, no reader takes it for a whole one. Harmless after close."""
         self._file.close()
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "NpzStream":
         """Return itself."""
         return self
 

@@ -1,0 +1,140 @@
+"""nightly_dose_backfill and base_file_changed: request what is missing or stale, in order, and say why not when not.
+
+Both are off until they are switched on in the UI.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+from fly64_assets.orchestration.failures import consecutive_failures
+from fly64_assets.orchestration.freshness import Freshness, PartitionState, plan, select_partitions
+from fly64_assets.orchestration.jobs import CELL_JOB, DATASET_JOB, REPORT_JOB, SCAN_JOB
+from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.runs import PARTITION_TAG, STUDY_TAG
+from fly64_assets.study import BASELINE_VIEW, split_partition
+
+PRIORITY_TAG = "dagster/priority"
+SENSOR_SECONDS = 300
+
+
+@dataclass(frozen=True)
+class Unit:
+    """What one run covers: a dataset, a cell from its view to its scores, the scan or the report."""
+
+    job: str
+    partition: str | None
+    states: tuple[PartitionState, ...]
+
+    @property
+    def priority(self) -> int:
+        """Upstream runs leave the queue first; the baseline cell of a dose before its other cells."""
+        if self.job == CELL_JOB:
+            return 10 if split_partition(self.partition)[1] == BASELINE_VIEW else 5
+        return {SCAN_JOB: 30, DATASET_JOB: 20, REPORT_JOB: 0}[self.job]
+
+    @property
+    def name(self) -> str:
+        """The way messages name it."""
+        return self.job if self.partition is None else f"{self.job}[{self.partition}]"
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a tick requests, and what it leaves alone with the reason."""
+
+    requested: tuple[Unit, ...]
+    left_alone: tuple[str, ...]
+
+
+def decide(freshness: Freshness, max_failures: int) -> Decision:
+    """Units with missing or stale partitions, upstream first, without those in progress or given up."""
+    freshness.read_ahead()
+    units = _units(plan(freshness, select_partitions(freshness.study)))
+    running = _in_progress(freshness.instance)
+    requested, left_alone = [], []
+    for unit in sorted(units, key=lambda unit: -unit.priority):
+        todo = [state.item for state in unit.states if state.must_run]
+        if not todo:
+            continue
+        if any((item.asset, item.partition) in running for item in todo):
+            left_alone.append(f"{unit.name} is in progress")
+            continue
+        failures = max(consecutive_failures(freshness.instance, item) for item in todo)
+        if failures >= max_failures:
+            left_alone.append(f"{unit.name} failed {failures} times in a row: given up until it is run by hand")
+            continue
+        requested.append(unit)
+    return Decision(tuple(requested), tuple(left_alone))
+
+
+def _units(states: list[PartitionState]) -> list[Unit]:
+    jobs = {"scan": SCAN_JOB, "simulated_dataset": DATASET_JOB, "study_report": REPORT_JOB}
+    grouped: dict[tuple[str, str | None], list[PartitionState]] = {}
+    for state in states:
+        grouped.setdefault((jobs.get(state.item.asset, CELL_JOB), state.item.partition), []).append(state)
+    return [Unit(job, partition, tuple(members)) for (job, partition), members in grouped.items()]
+
+
+def _in_progress(instance: dg.DagsterInstance) -> set[tuple[str, str | None]]:
+    runs = instance.get_runs(dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
+    return {
+        (key.to_user_string(), run.tags.get("dagster/partition"))
+        for run in runs
+        for key in run.asset_selection or ()
+    }
+
+
+def requests_of(decision: Decision, study_hash: str) -> Iterator[dg.RunRequest]:
+    """One run per unit, covering exactly its missing and stale assets."""
+    for unit in decision.requested:
+        todo = [state.item for state in unit.states if state.must_run]
+        yield dg.RunRequest(
+            partition_key=unit.partition,
+            asset_selection=[item.asset_key for item in todo],
+            tags={PRIORITY_TAG: str(unit.priority), STUDY_TAG: study_hash, PARTITION_TAG: unit.name},
+        )
+
+
+def study_automation(
+    workspace: Workspace, code_versions: Mapping[str, str]
+) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
+    """The schedule and the sensor of a study."""
+    study = workspace.study
+    everything = dg.AssetSelection.all()
+
+    def evaluate(instance: dg.DagsterInstance) -> list[dg.RunRequest] | dg.SkipReason:
+        freshness = Freshness(study, instance, workspace.data_root, code_versions, sizes_only=True)
+        decision = decide(freshness, study.schedule.max_failures)
+        if decision.requested:
+            return list(requests_of(decision, study.study_hash()))
+        return dg.SkipReason("; ".join(("nothing is missing or stale", *decision.left_alone)))
+
+    @dg.schedule(
+        name="nightly_dose_backfill",
+        target=everything,
+        cron_schedule=study.schedule.cron,
+        description="Requests the missing and stale partitions of all doses, upstream first.",
+    )
+    def nightly_dose_backfill(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
+        return evaluate(context.instance)
+
+    @dg.sensor(
+        name="base_file_changed",
+        target=everything,
+        minimum_interval_seconds=SENSOR_SECONDS,
+        description="Does the same when the content of the scan's input file changes.",
+    )
+    def base_file_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
+        digest = study.input_digest()
+        if digest is None:
+            return dg.SkipReason("the scan is synthetic: it has no input file")
+        if digest == context.cursor:
+            return dg.SkipReason("the input file is unchanged")
+        found = evaluate(context.instance)
+        requests = found if isinstance(found, list) else []
+        return dg.SensorResult(run_requests=requests, cursor=digest)
+
+    return [nightly_dose_backfill], [base_file_changed]
