@@ -111,7 +111,7 @@ def quality_against_fluence(data: ReportData, scores: Scores) -> list[Markup]:
 
 
 def quality_against_cost(data: ReportData, scores: Scores) -> list[Markup]:
-    """One panel per cell: phase SSIM over CPU-seconds, filled to reconstruct, hollow with training; traces if there are."""
+    """One panel per cell: phase SSIM over CPU-seconds; filled points reconstruct, hollow ones include training."""
     charts = []
     for cell in data.all_cells():
         series = [s for m in METHODS for s in _cost_series(data, scores, cell, m)]
@@ -149,7 +149,7 @@ def measured_overlap(cell: CellRecord, split: str = "test") -> float:
 
 
 def cell_fluence(data: ReportData, scores: Scores, dose: float, view: str) -> float:
-    """Photons per object pixel of a cell's test split, from the scores or else from the view's record; NaN if unknown."""
+    """Photons per object pixel of a cell's test split, from the scores or else the view's record; NaN if unknown."""
     estimate = scores.of_cell(dose, view, "photons_per_object_pixel")
     if estimate:
         return estimate.value

@@ -1,4 +1,4 @@
-"""A report as one HTML text: context from the records, layout in the template. Nothing is fetched, nothing is read but the template."""
+"""A report as one HTML text: content from the records, layout from the template; nothing is fetched."""
 
 import base64
 import io

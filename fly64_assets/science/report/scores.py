@@ -113,7 +113,7 @@ def _aggregate(rows: pd.DataFrame) -> Estimate | None:
     values = values[np.isfinite(values)]
     if values.size == 0:
         return None
-    registered = bool(rows["registration_ok"].fillna(True).astype(bool).all()) if "registration_ok" in rows else True
+    registered = all(map(is_registered, rows["registration_ok"])) if "registration_ok" in rows else True
     mean = float(values.mean())
     if values.size > 1:
         return Estimate(mean, float(values.min()), float(values.max()), int(values.size), "seeds", registered)
@@ -122,6 +122,17 @@ def _aggregate(rows: pd.DataFrame) -> Estimate | None:
     if math.isfinite(low) and math.isfinite(high):
         return Estimate(mean, low, high, 1, "bootstrap", registered)
     return Estimate(mean, registered=registered)
+
+
+def is_registered(value: object) -> bool:
+    """A registration flag as a truth value, also when it was read from CSV; an absent one counts as no failure.
+
+    >>> [is_registered(v) for v in (True, "False", float("nan"), None, 0.0)]
+    [True, False, True, True, False]
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return True
+    return str(value) not in ("False", "0", "0.0", "false")
 
 
 WIDE_COLUMNS: dict[str, tuple[str, str | None]] = {

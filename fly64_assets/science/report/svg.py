@@ -1,4 +1,4 @@
-"""Small charts as inline SVG: theme-aware, labelled at the line, readable by a screen reader, the same bytes every time.
+"""Small charts as inline SVG: theme-aware, labelled at the line, open to screen readers, equal bytes every time.
 
 Colours are CSS classes (``m-<method>``), so that one chart serves light, dark and print.
 """

@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from fly64_assets.science.records import METHODS, SPLITS
-from fly64_assets.science.report.answer import leaders
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
-from fly64_assets.science.report.scores import Estimate, Scores, wide_table
+from fly64_assets.science.report.ranking import leaders
+from fly64_assets.science.report.scores import Estimate, Scores, is_registered, wide_table
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
 
@@ -194,7 +194,7 @@ _OVERLAP_COLUMNS = (
 
 
 def overlap(data: ReportData) -> Table:
-    """Requested and measured overlap of each view and split, from its first dose with a record (doses share positions)."""
+    """Requested and measured overlap of each view and split; doses share positions, so the first with a record."""
     rows = []
     for view, options in data.views.items():
         for split in SPLITS:
@@ -252,7 +252,7 @@ _ALIGNMENT_COLUMNS = (
 
 
 def alignment(data: ReportData) -> Table:
-    """What was taken out of each reconstruction before scoring: shift, ramp, scale; and whether registration succeeded."""
+    """What was taken out of each reconstruction before scoring, and whether registration succeeded."""
     columns = [(name, key) for name, key in _ALIGNMENT_COLUMNS if key in data.metrics]
     if not columns or data.metrics.empty:
         return Table((), ())
@@ -265,7 +265,7 @@ def alignment(data: ReportData) -> Table:
     )
     table = []
     for record in found:
-        ok = bool(record.get("registration_ok", True))
+        ok = is_registered(record.get("registration_ok"))
         keys = (TableCell(str(record["view"])), TableCell(dose_text(record["dose"])), TableCell(str(record["seed"])))
         values = [TableCell(_number_or_dash(record[key])) for _, key in columns]
         verdict = TableCell("yes") if ok else TableCell("failed", css="bad")

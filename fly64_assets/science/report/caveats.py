@@ -1,0 +1,166 @@
+"""What a reader of the answer has to keep in mind, as far as the table shows it."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+
+from fly64_assets.science.records import METHODS
+from fly64_assets.science.report.charts import cell_fluence
+from fly64_assets.science.report.data import ReportData
+from fly64_assets.science.report.ranking import Cell, cells_text, rank
+from fly64_assets.science.report.scores import Scores
+from fly64_assets.science.report.wording import dose_text, listed, number_text
+
+
+def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Sentences, each of them written only if the table gives cause for it.
+
+    Args:
+        data: the study.
+        scores: its scores.
+        cells: the scored cells.
+
+    Returns:
+        Sentences with method names in backticks; most weighty first.
+    """
+    if not cells:
+        return _missing_cells(data)
+    found = [*_missing_cells(data), *_reference(data), *_fluence(data, scores), *_uncertainty(data, scores, cells)]
+    found += [*_fewer_methods(scores, cells), *_registration(scores, cells), *_no_better_than_flat(scores, cells)]
+    found += [*_noise_fitted(scores, cells), *_supervision(scores, cells), *_below_bound(scores, cells)]
+    return found
+
+
+def _missing_cells(data: ReportData) -> list[str]:
+    by_status: dict[str, list[Cell]] = defaultdict(list)
+    everything = [(cell.dose, cell.view) for cell in data.all_cells()]
+    for cell in data.all_cells():
+        if cell.status != "done":
+            by_status[cell.status].append((cell.dose, cell.view))
+    verb = {"skipped": "skipped", "failed": "failed", "missing": "not run yet"}
+    parts = [f"{verb[status]}: {cells_text(found, everything)}" for status, found in sorted(by_status.items())]
+    return [f"Not in the comparison ({'; '.join(parts)}). The reasons stand under Methods and cells."] if parts else []
+
+
+def _reference(data: ReportData) -> list[str]:
+    if data.object_origin != "pty_chi_reference":
+        return []
+    return [
+        "The object is not the truth: it was reconstructed from the full-dose measurement by pty-chi. Scores say how "
+        "near a method comes to that reference, which favours `pty_chi`, as it repeats the reference's own errors."
+    ]
+
+
+def _fluence(data: ReportData, scores: Scores) -> list[str]:
+    """How far views differ in photons per object pixel at one dose."""
+    for dose in sorted(data.doses):
+        known = [(cell_fluence(data, scores, dose, v), v) for v in data.views]
+        known = sorted((f, v) for f, v in known if f > 0)
+        if len(known) > 1 and known[-1][0] > 1.2 * known[0][0]:
+            (low, poorest), (high, richest) = known[0], known[-1]
+            return [
+                f"At equal dose per pattern the views differ in fluence: at {dose_text(dose)}, {richest} puts "
+                f"{number_text(high, 2)} photons on an object pixel, {poorest} {number_text(low, 2)}. "
+                "A comparison of views at equal fluence stands under Fluence."
+            ]
+    return []
+
+
+def _uncertainty(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    found = [e for c in cells for _, e in rank(scores, c)]
+    kinds = {e.interval for e in found}
+    if kinds == {"seeds"}:
+        n = min(e.n_seeds for e in found)
+        text = (
+            f"Intervals are the range over {n} or more seeds"
+            if n < len(data.seeds)
+            else f"Intervals are the range over {n} seeds"
+        )
+        return [f"{text} (noise, thinning and initialisation differ, the object does not)."]
+    if kinds == {"bootstrap"}:
+        return [
+            "With a single seed, intervals are a block bootstrap over the object: they leave out how much a result "
+            "changes with another noise realisation or another initialisation."
+        ]
+    if kinds == {"none"}:
+        return ["The scores carry no intervals (one seed, no bootstrap): no difference can be called real."]
+    return ["Some scores have no interval or another kind of interval than the rest: compare those with care."]
+
+
+def _fewer_methods(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Cells in which not every method of the study was scored."""
+    everywhere = scores.methods()
+    by_methods: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        by_methods[tuple(scores.methods(*cell))].append(cell)
+    sentences = []
+    for methods, found in by_methods.items():
+        if len(methods) < len(everywhere):
+            names = listed([f"`{m}`" for m in methods])
+            verb = "was" if len(methods) == 1 else "were"
+            sentences.append(f"In {cells_text(found, cells)}, only {names} {verb} scored.")
+    return sentences
+
+
+def _noise_fitted(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    def fitted(cell: Cell, method: str) -> bool:
+        excess = scores.get(*cell, method, "excess_nll")
+        return excess is not None and (excess.high if math.isfinite(excess.high) else excess.value) < 0
+
+    found = _methods_and_cells(fitted, cells)
+    return [f"Noise was fitted by {found}: the counts are explained better than by the object itself."] if found else []
+
+
+def _no_better_than_flat(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    def no_better(cell: Cell, method: str) -> bool:
+        flat, estimate = scores.get(*cell, "flat", "ssim", "phase"), dict(rank(scores, cell)).get(method)
+        return flat is not None and estimate is not None and estimate.value <= flat.value
+
+    found = _methods_and_cells(no_better, cells)
+    return [f"No higher phase SSIM than an empty object: {found}."] if found else []
+
+
+def _registration(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    def failed(cell: Cell, method: str) -> bool:
+        estimate = scores.get(*cell, method, "ssim", "phase")
+        return estimate is not None and not estimate.registered
+
+    found = _methods_and_cells(failed, cells)
+    return [f"Registration with the object failed: {found}. Hollow in the charts, and not ranked."] if found else []
+
+
+def _supervision(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    if not any(scores.get(*c, "baseline", "ssim", "phase") for c in cells):
+        return []
+    counts = {
+        m: [e.value for e in (scores.get(*c, m, "patterns_trained_on") for c in cells) if e and e.value > 0]
+        for m in ("baseline", "pinn")
+    }
+    numbers = ""
+    if counts["baseline"] and counts["pinn"]:
+        mine, other = statistics.median(counts["baseline"]), statistics.median(counts["pinn"])
+        numbers = f" ({mine:,.0f} patterns in the median, `pinn` {other:,.0f})"
+    return [
+        f"`baseline` learned from the whole train split{numbers}, with the object as target; `pinn` from counts only."
+    ]
+
+
+def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    def below(cell: Cell, method: str) -> bool:
+        bound, error = scores.of_cell(*cell, "phase_bound_rms"), scores.get(*cell, method, "rmse", "phase")
+        return bound is not None and error is not None and error.value < bound.value
+
+    found = _methods_and_cells(below, cells)
+    if not found:
+        return []
+    return [
+        f"Below the Cramér–Rao bound of the phase error: {found}. The bound holds for unbiased estimates; a method "
+        "that smooths or has learned a prior is biased and may pass it."
+    ]
+
+
+def _methods_and_cells(holds: Callable[[Cell, str], bool], cells: Sequence[Cell]) -> str:
+    """The methods for which something holds, each with its cells; empty if it holds for none."""
+    by_method = {m: [c for c in cells if holds(c, m)] for m in METHODS}
+    return "; ".join(f"`{m}` in {cells_text(found, cells)}" for m, found in by_method.items() if found)

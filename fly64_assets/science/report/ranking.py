@@ -1,0 +1,57 @@
+"""Which method is ahead in a cell, and cells as prose."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+
+from fly64_assets.science.records import METHODS
+from fly64_assets.science.report.scores import Estimate, Scores
+from fly64_assets.science.report.wording import dose_text, listed
+
+Cell = tuple[float, str]
+"""Dose and view."""
+
+
+def cell_name(cell: Cell) -> str:
+    """A cell in prose.
+
+    >>> cell_name((1000.0, "dense"))
+    'dense at 10³'
+    """
+    return f"{cell[1]} at {dose_text(cell[0])}"
+
+
+def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
+    """Cells in prose, by view; a view of which all cells in ``among`` are meant is named once.
+
+    >>> among = [(1e3, "dense"), (1e4, "dense"), (1e3, "sparse"), (1e4, "sparse")]
+    >>> cells_text([(1e3, "dense"), (1e4, "dense"), (1e4, "sparse")], among)
+    'dense at every dose and sparse at 10⁴'
+    >>> cells_text(among, among)
+    'every cell'
+    """
+    if len(among) > 1 and set(cells) == set(among):
+        return "every cell"
+    by_view: dict[str, list[float]] = defaultdict(list)
+    for dose, view in cells:
+        by_view[view].append(dose)
+    parts = []
+    for view, doses in by_view.items():
+        whole = [d for d, v in among if v == view]
+        every = len(whole) > 1 and set(doses) == set(whole)
+        parts.append(f"{view} at {'every dose' if every else listed([dose_text(d) for d in sorted(doses)], limit=8)}")
+    return listed(parts, limit=8)
+
+
+def rank(scores: Scores, cell: Cell, split: str = "test") -> list[tuple[str, Estimate]]:
+    """Registered methods of a cell by phase SSIM, best first; ties in the fixed order of methods."""
+    found = [(m, scores.get(*cell, m, "ssim", "phase", split)) for m in METHODS]
+    usable = [(m, e) for m, e in found if e is not None and e.registered]
+    return sorted(usable, key=lambda pair: (-pair[1].value, METHODS.index(pair[0])))
+
+
+def leaders(scores: Scores, cell: Cell, split: str = "test") -> list[str]:
+    """The best method of a cell and those that cannot be told apart from it; empty if fewer than two were scored."""
+    ranked = rank(scores, cell, split)
+    if len(ranked) < 2:
+        return []
+    return [m for m in METHODS for n, e in ranked if n == m and not ranked[0][1].clearly_above(e)]
