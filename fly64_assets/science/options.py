@@ -140,6 +140,9 @@ class ViewOptions(Options):
         if self.gridsize == 2 and self.neighbor_count <= 4:
             message = f"OVERSAMPLING-001: neighbor_count must exceed the 4 patterns of a gridsize-2 group, got {self.neighbor_count}"
             raise ValueError(message)
+        if self.gridsize == 1 and self.groups_per_position > 1:
+            message = "OVERSAMPLING-001: groups_per_position above 1 needs gridsize 2: one position is one group"
+            raise ValueError(message)
         return self
 
 
@@ -148,7 +151,8 @@ class TrainingOptions(Options):
 
     epochs: PositiveInt = Field(40, le=100_000)
     batch_size: PositiveInt = Field(16, le=4096)
-    learning_rate: PositiveFloat = Field(1e-3, le=1.0)
+    groups_per_epoch: PositiveInt | None = Field(256, description="Groups drawn per epoch; null: every group once.")
+    learning_rate: PositiveFloat = Field(2e-3, le=1.0)
     width: PositiveInt = Field(32, le=512, description="Base number of channels.")
     n_images: PositiveInt | None = Field(None, description="Limit of training patterns.")
     validation_fraction: float = Field(0.1, ge=0, lt=0.5)

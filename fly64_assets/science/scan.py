@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 import scipy.fft
 
-from fly64_assets.science.contract.npz_stream import load_array, read_headers, write_npz
+from fly64_assets.science.contract.npz_reading import load_array, read_headers
+from fly64_assets.science.contract.npz_stream import write_npz
 from fly64_assets.science.options import ScanOptions
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.physics.dose import named_rng
@@ -44,7 +45,10 @@ def resolve_input_file(text: str) -> Path:
         name = text[1:].strip("{}")
         path = os.environ.get(name, "")
         if not path:
-            message = f"scan.file is {text}, but the environment variable {name} is not set: set it to the file's path. {PUBLIC_DATA}"
+            message = (
+                f"scan.file is {text}, but the environment variable {name} is not set: set it to the file's path. "
+                f"{PUBLIC_DATA}"
+            )
             raise ScanInputError(message)
     resolved = Path(path).expanduser()
     if not resolved.is_file():
@@ -112,7 +116,9 @@ def read_measured_scan(options: ScanOptions) -> Scan:
     path = resolve_input_file(options.file or "")
     size = options.patch_size_px
     require_even(size)
-    arrays = _load(path, ("xcoords", "ycoords"), optional=("probeGuess", "scan_index", "object_shape", "diff3d", "counts"))
+    arrays = _load(
+        path, ("xcoords", "ycoords"), optional=("probeGuess", "scan_index", "object_shape", "diff3d", "counts")
+    )
     name = "diff3d" if "diff3d" in arrays else "counts"
     if name not in arrays:
         message = f"{path}: no measured counts: expected diff3d (n, H, W), integer photons, DC centred"
@@ -184,7 +190,9 @@ def read_scan(path: Path) -> Scan:
         ScanInputError: a key is missing.
         UnreadableNpzError: not a readable NPZ.
     """
-    arrays = _load(path, ("objectGuess", "probeGuess", "xcoords", "ycoords", "scan_index", "metadata"), ("measured_counts",))
+    arrays = _load(
+        path, ("objectGuess", "probeGuess", "xcoords", "ycoords", "scan_index", "metadata"), ("measured_counts",)
+    )
     plain: dict[str, Any] = json.loads(str(arrays["metadata"][()]))
     positions = np.stack([arrays["xcoords"], arrays["ycoords"]], axis=1)
     return Scan(

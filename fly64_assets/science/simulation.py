@@ -14,12 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fly64_assets.science.contract.dataset_file import CONTRACT_VERSION, DatasetWriter
+from fly64_assets.science.contract.dataset_file import DatasetWriter
+from fly64_assets.science.contract.structure_rules import CONTRACT_VERSION
 from fly64_assets.science.options import DoseOptions, SplitOptions
 from fly64_assets.science.physics.diffraction import (
     diffraction_intensity,
-    exit_wave_energy,
     extract_patches,
+    pattern_energies,
     require_inside,
 )
 from fly64_assets.science.physics.dose import (
@@ -161,12 +162,14 @@ def simulate_dose(
 
 def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int) -> _Noise:
     """One scale for the whole scan, and the fraction of photons to keep when thinning."""
-    full = mean_scan_energy(scan)
+    full = float(pattern_energies(scan.object, scan.probe, scan.positions_xy_px).mean())
     labels = ("dose", repr(float(dose)))
     if options.method == "simulate":
         return _Noise("simulated", counts_scale(dose, full), full, 1.0, ("noise", *labels), seed)
     if scan.measured_counts is None:
-        message = "dose.method is 'thin', but this scan has no measured counts: use 'simulate' or scan.source 'measured'"
+        message = (
+            "dose.method is 'thin', but this scan has no measured counts: use 'simulate' or scan.source 'measured'"
+        )
         raise ValueError(message)
     measured = float(scan.measured_counts.sum(dtype=np.int64) / len(scan.measured_counts))
     probability = dose / measured
@@ -177,15 +180,6 @@ def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int) -> _Noise:
         )
         raise ValueError(message)
     return _Noise("thinned", counts_scale(dose, full), full, probability, ("thin", *labels), seed)
-
-
-def mean_scan_energy(scan: Scan) -> float:
-    """Mean energy of a pattern over the whole scan, in probe units."""
-    energies = np.empty(len(scan.positions_xy_px))
-    for _, where in _blocks(len(energies)):
-        patches = extract_patches(scan.object, scan.positions_xy_px[where], scan.patch_size_px)
-        energies[where] = exit_wave_energy(patches, scan.probe)
-    return float(energies.mean())
 
 
 def _blocks(n: int) -> Iterator[tuple[int, slice]]:
@@ -207,9 +201,7 @@ def _summarise(split: SplitPositions, noise: _Noise, dose: float, totals: np.nda
     n = totals.shape[1]
     total, expected = float(totals[0].sum()), float(totals[1].sum())
     variance = expected * (1 - noise.probability) if noise.origin == "thinned" else expected
-    measured, wanted = (
-        {name: float(row[getattr(split, name)].mean()) for name in ("train", "test")} for row in totals
-    )
+    measured, wanted = ({name: float(row[getattr(split, name)].mean()) for name in ("train", "test")} for row in totals)
     return SimulationSummary(
         origin=noise.origin,
         requested_photons_per_pattern=float(dose),

@@ -1,21 +1,24 @@
 """DATA-001, the dataset contract: writing, reading, judging and importing its NPZ files."""
 
 from fly64_assets.science.contract.dataset_file import (
-    CONTRACT_VERSION,
-    METADATA_KEYS,
-    REQUIRED_KEYS,
+    DatasetError,
     DatasetWriter,
     read_dataset,
     read_expected_photons,
     read_metadata,
 )
-from fly64_assets.science.contract.npz_stream import UnreadableNpzError, read_headers, write_npz
+from fly64_assets.science.contract.npz_reading import UnreadableNpzError, read_headers
+from fly64_assets.science.contract.npz_stream import write_npz
+from fly64_assets.science.contract.rules import REMEDIES
+from fly64_assets.science.contract.structure_rules import CONTRACT_VERSION, METADATA_KEYS, REQUIRED_KEYS
 from fly64_assets.science.contract.validation import validate_dataset
 
 __all__ = [
     "CONTRACT_VERSION",
     "METADATA_KEYS",
+    "REMEDIES",
     "REQUIRED_KEYS",
+    "DatasetError",
     "DatasetWriter",
     "UnreadableNpzError",
     "read_dataset",

@@ -9,49 +9,22 @@ from typing import Any
 import numpy as np
 
 from fly64_assets.science.arrays import Amplitude, ComplexObject, ObjectPatches, PositionsXY, ProbeModes, ScanIndex
-from fly64_assets.science.contract.npz_stream import (
+from fly64_assets.science.contract.npz_reading import (
     ArrayHeader,
-    NpzStream,
     UnreadableNpzError,
     load_array,
     map_array,
     read_headers,
 )
-from fly64_assets.science.records import Dataset, Measurement
-
-CONTRACT_VERSION = 1
-
-REQUIRED_KEYS = (
-    "diffraction",
-    "Y",
-    "objectGuess",
-    "probeGuess",
-    "xcoords",
-    "ycoords",
-    "xcoords_start",
-    "ycoords_start",
-    "metadata",
-)
-
-METADATA_KEYS = (
-    "contract",
-    "contract_version",
-    "requested_photons_per_pattern",
-    "measured_photons_per_pattern",
-    "counts_scale",
-    "seed",
-    "split",
-    "parameter_hash",
-    "origin",
-    "units",
-    "versions",
-)
-"""Metadata that every file must carry; more may follow."""
+from fly64_assets.science.contract.npz_stream import NpzStream
+from fly64_assets.science.contract.structure_rules import is_positive_number, metadata_faults, structure_faults
+from fly64_assets.science.records import Dataset, Fault, Measurement
 
 SMALL_ARRAY_LIMIT_BYTES = 4 << 30
 """Upper bound of what is ever read into memory at once (object, probe, or a compressed member)."""
 
-MISSING_REMEDY = "Write the file again with `fly64 import RAW OUT`, or rebuild its partition."
+_METADATA_CHARACTERS = 8192
+_METADATA_LIMIT_BYTES = 4 << 20
 
 
 class DatasetWriter:
@@ -66,7 +39,7 @@ class DatasetWriter:
         *,
         positions_xy_px: PositionsXY,
         scan_index: ScanIndex,
-        object: ComplexObject,  # noqa: A002
+        object: ComplexObject,
         probe: ProbeModes,
         with_object_patches: bool = True,
         with_expected_photons: bool = True,
@@ -134,37 +107,47 @@ class DatasetWriter:
         self._stream.abandon()
 
 
-_METADATA_CHARACTERS = 8192
+class DatasetError(ValueError):
+    """A file that breaks DATA-001 so that it cannot be read; ``faults`` say how."""
+
+    def __init__(self, path: Path, faults: list[Fault]) -> None:
+        super().__init__(f"{path} is no DATA-001 dataset:\n" + "\n".join(f"  {fault}" for fault in faults))
+        self.faults = faults
 
 
 def read_dataset(path: Path) -> Dataset:
     """Read a DATA-001 file; diffraction and Y are memory-mapped, and nothing is unpickled.
 
-    This checks structure, not content: call ``validate_dataset`` for that.
+    Structure is checked, contents are not: ``validate_dataset`` does that. A file without Y, or with compressed
+    members (which are then read into memory), is readable though not valid.
 
     Raises:
-        UnreadableNpzError: no readable NPZ, a key is missing or has the wrong type or rank.
+        DatasetError: keys, dtypes or shapes break the contract.
+        UnreadableNpzError: no readable NPZ.
         FileNotFoundError: no such file.
     """
     headers = read_headers(path)
-    for key in REQUIRED_KEYS:
-        if key not in headers and key != "Y":
-            raise UnreadableNpzError("missing-key", f"{path}: {key}", "the key of the contract", f"only {sorted(headers)}")
+    faults = [found for found in structure_faults(headers) if (found.rule, found.where) != ("missing-key", "Y")]
+    if faults:
+        raise DatasetError(path, faults)
     metadata = read_metadata(path, headers)
-    small = {key: load_array(path, headers[key], SMALL_ARRAY_LIMIT_BYTES) for key in ("xcoords", "ycoords", "objectGuess", "probeGuess")}
-    positions = np.stack([small["xcoords"], small["ycoords"]], axis=1).astype(np.float64)
-    probe = small["probeGuess"]
+    if not is_positive_number(metadata.get("counts_scale")):
+        raise DatasetError(path, list(metadata_faults(metadata, headers["diffraction"].shape[0])))
+    keys = ("xcoords", "ycoords", "objectGuess", "probeGuess")
+    x, y, obj, probe = (load_array(path, headers[key], SMALL_ARRAY_LIMIT_BYTES) for key in keys)
     measurement = Measurement(
         amplitude=_large(path, headers["diffraction"]),
         counts_scale=float(metadata["counts_scale"]),
         probe=probe[None] if probe.ndim == 2 else probe,
-        positions_xy_px=positions,
-        object_shape=small["objectGuess"].shape,
+        positions_xy_px=np.stack([x, y], axis=1),
+        object_shape=(obj.shape[0], obj.shape[1]),
     )
-    has_index = "scan_index" in headers
-    scan_index = load_array(path, headers["scan_index"], SMALL_ARRAY_LIMIT_BYTES) if has_index else np.arange(len(positions))
+    if "scan_index" in headers:
+        scan_index = load_array(path, headers["scan_index"], SMALL_ARRAY_LIMIT_BYTES)
+    else:
+        scan_index = np.arange(len(x))
     patches = _large(path, headers["Y"]) if "Y" in headers else None
-    return Dataset(measurement, small["objectGuess"], patches, scan_index.astype(np.int64), metadata)
+    return Dataset(measurement, obj, patches, scan_index, metadata)
 
 
 def read_expected_photons(path: Path) -> np.ndarray | None:
@@ -184,14 +167,15 @@ def read_metadata(path: Path, headers: Mapping[str, ArrayHeader] | None = None) 
     headers = read_headers(path) if headers is None else headers
     header = headers["metadata"]
     if header.dtype.kind != "U" or header.shape != ():
-        raise UnreadableNpzError("metadata-type", f"{path}: metadata", "a 0-d text array of JSON", f"{header.dtype} {header.shape}")
-    text = str(load_array(path, header, 1 << 26)[()])
+        actual = f"{header.dtype} {header.shape}"
+        raise UnreadableNpzError("metadata-type", "metadata", "a 0-d text array of JSON", actual)
+    text = str(load_array(path, header, _METADATA_LIMIT_BYTES)[()])
     try:
         metadata = json.loads(text)
     except json.JSONDecodeError as error:
-        raise UnreadableNpzError("metadata-json", f"{path}: metadata", "JSON", str(error)) from error
+        raise UnreadableNpzError("metadata-json", "metadata", "JSON", str(error)) from error
     if not isinstance(metadata, dict):
-        raise UnreadableNpzError("metadata-json", f"{path}: metadata", "a JSON object", type(metadata).__name__)
+        raise UnreadableNpzError("metadata-json", "metadata", "a JSON object", type(metadata).__name__)
     return metadata
 
 

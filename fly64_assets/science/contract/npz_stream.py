@@ -1,15 +1,12 @@
-"""NPZ files as streams: written row block by row block at flat memory, read by mapping members in place.
+"""Writing NPZ files as streams, row block by row block at flat memory.
 
 Members are stored uncompressed with zip64 records, a fixed date and aligned data, so that the same arrays give the
-same bytes and every member can be memory-mapped. Headers are checked against the file before anything is allocated.
+same bytes and every member can be memory-mapped.
 """
 
-import io
 import struct
-import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 
@@ -18,155 +15,8 @@ import numpy as np
 _ALIGNMENT = 64
 _DOS_DATE_1980 = 0x0021
 _ZIP64 = 0xFFFFFFFF
-_MAX_ARRAY_HEADER_BYTES = 10_000
 _LOCAL_HEADER = struct.Struct("<IHHHHHIIIHH")
 _CENTRAL_HEADER = struct.Struct("<IHHHHHHIIIHHHHHII")
-
-
-class UnreadableNpzError(ValueError):
-    """An NPZ file that must not, or cannot, be read. ``rule`` names the fault, ``where`` the member."""
-
-    def __init__(self, rule: str, where: str, expected: str, actual: str) -> None:
-        """Keep the parts of the message apart for the validator."""
-        super().__init__(f"{where}: expected {expected}, found {actual}")
-        self.rule, self.where, self.expected, self.actual = rule, where, expected, actual
-
-
-@dataclass(frozen=True, slots=True)
-class ArrayHeader:
-    """What a member declares, checked against the sizes in the archive.
-
-    Attributes:
-        name: key, without ``.npy``.
-        shape: declared shape.
-        dtype: declared dtype, never object.
-        fortran_order: whether the first axis varies fastest.
-        data_offset: byte offset of the data in the file; meaningful for stored members.
-        header_bytes: size of the array header inside the member.
-        compressed: whether the member must be inflated, so that it cannot be mapped.
-    """
-
-    name: str
-    shape: tuple[int, ...]
-    dtype: np.dtype
-    fortran_order: bool
-    data_offset: int
-    header_bytes: int
-    compressed: bool
-
-    @property
-    def nbytes(self) -> int:
-        """Size of the array in memory."""
-        return int(np.prod(self.shape, dtype=object)) * self.dtype.itemsize
-
-
-def read_headers(path: Path) -> dict[str, ArrayHeader]:
-    """Read and check the header of every member without reading data.
-
-    Raises:
-        UnreadableNpzError: not a ZIP, a member that is not a plain array, sizes that contradict each other.
-        FileNotFoundError: no such file.
-    """
-    try:
-        with zipfile.ZipFile(path) as archive, path.open("rb") as raw:
-            infos = archive.infolist()
-            names = [info.filename for info in infos]
-            for name in names:
-                if names.count(name) > 1:
-                    raise UnreadableNpzError("member-duplicate", name, "each key once", f"{names.count(name)} members")
-            return {header.name: header for header in (_read_header(archive, raw, info) for info in infos)}
-    except zipfile.BadZipFile as error:
-        raise UnreadableNpzError("not-a-zip", str(path), "an NPZ (ZIP) file", str(error)) from error
-
-
-def _read_header(archive: zipfile.ZipFile, raw: io.BufferedReader, info: zipfile.ZipInfo) -> ArrayHeader:
-    name = info.filename
-    _check_member(info)
-    if info.compress_type == zipfile.ZIP_STORED:
-        start = _data_start(raw, info)
-        raw.seek(start)
-        head = io.BytesIO(raw.read(min(info.file_size, _MAX_ARRAY_HEADER_BYTES + 16)))
-    else:
-        start = 0
-        with archive.open(info) as member:
-            head = io.BytesIO(member.read(_MAX_ARRAY_HEADER_BYTES + 16))
-    try:
-        version = np.lib.format.read_magic(head)
-        reader = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, fortran_order, dtype = reader(head, max_header_size=_MAX_ARRAY_HEADER_BYTES)
-    except ValueError as error:
-        raise UnreadableNpzError("member-not-npy", name, "an array in NPY format", str(error).splitlines()[0]) from error
-    if dtype.hasobject:
-        raise UnreadableNpzError("object-array", name, "a plain numeric or text array", f"dtype {dtype}, which only unpickling can read")
-    header = ArrayHeader(
-        name.removesuffix(".npy"), shape, dtype, fortran_order, start + head.tell(), head.tell(), bool(info.compress_type)
-    )
-    if any(extent < 0 for extent in shape) or header.nbytes + header.header_bytes != info.file_size:
-        raise UnreadableNpzError(
-            "member-size", name, f"{header.nbytes + header.header_bytes} bytes for {dtype} {shape}", f"{info.file_size} bytes"
-        )
-    return header
-
-
-def _check_member(info: zipfile.ZipInfo) -> None:
-    name = info.filename
-    if "/" in name or "\\" in name or name.startswith(".") or not name.endswith(".npy"):
-        raise UnreadableNpzError("member-name", name, "a plain array name ending in .npy", repr(name))
-    if info.flag_bits & 0x1:
-        raise UnreadableNpzError("member-encrypted", name, "an unencrypted member", "an encrypted one")
-    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-        raise UnreadableNpzError("member-compression", name, "stored or deflated", f"ZIP method {info.compress_type}")
-    if info.compress_type == zipfile.ZIP_STORED and info.file_size != info.compress_size:
-        raise UnreadableNpzError(
-            "member-size", name, f"{info.file_size} stored bytes", f"{info.compress_size} bytes in the archive"
-        )
-    # Deflate cannot exceed about 1032:1, so that more is a forged size.
-    if info.file_size > 1032 * info.compress_size + 64:
-        raise UnreadableNpzError("zip-bomb", name, f"at most {1032 * info.compress_size} bytes", f"a promise of {info.file_size}")
-
-
-def _data_start(raw: io.BufferedReader, info: zipfile.ZipInfo) -> int:
-    """Where a stored member's bytes begin, from its local header, which must agree with the directory."""
-    raw.seek(0, io.SEEK_END)
-    file_size = raw.tell()
-    raw.seek(info.header_offset)
-    block = raw.read(_LOCAL_HEADER.size)
-    fields = _LOCAL_HEADER.unpack(block) if len(block) == _LOCAL_HEADER.size else (0,) * 11
-    name = raw.read(fields[9])
-    if fields[0] != 0x04034B50 or name != info.orig_filename.encode():
-        raise UnreadableNpzError("member-header", info.filename, "a local header of the same name", repr(name[:80]))
-    start = info.header_offset + _LOCAL_HEADER.size + fields[9] + fields[10]
-    if start + info.file_size > file_size:
-        raise UnreadableNpzError("truncated", info.filename, f"{info.file_size} bytes from offset {start}", f"a file of {file_size} bytes")
-    return start
-
-
-def map_array(path: Path, header: ArrayHeader) -> np.ndarray:
-    """Map a stored member read-only; no data are read until used.
-
-    Raises:
-        UnreadableNpzError: the member is compressed.
-    """
-    if header.compressed:
-        raise UnreadableNpzError("member-compressed", header.name, "a stored member", "a compressed one, which cannot be mapped")
-    if header.nbytes == 0:
-        return np.zeros(header.shape, header.dtype)
-    order = "F" if header.fortran_order else "C"
-    return np.memmap(path, header.dtype, "r", header.data_offset, header.shape, order)
-
-
-def load_array(path: Path, header: ArrayHeader, limit_bytes: int) -> np.ndarray:
-    """Read a member into memory, inflating it if need be.
-
-    Raises:
-        UnreadableNpzError: larger than the limit.
-    """
-    if header.nbytes > limit_bytes:
-        raise UnreadableNpzError("too-large", header.name, f"at most {limit_bytes} bytes", f"{header.nbytes} bytes")
-    if not header.compressed:
-        return np.array(map_array(path, header))
-    with zipfile.ZipFile(path) as archive, archive.open(f"{header.name}.npy") as member:
-        return np.lib.format.read_array(member, allow_pickle=False, max_header_size=_MAX_ARRAY_HEADER_BYTES)
 
 
 class NpzStream:
@@ -224,7 +74,9 @@ class NpzStream:
         try:
             for member in self._members.values():
                 if member.position != member.end:
-                    message = f"{member.name}: {member.end - member.position} bytes short of the declared {member.shape}"
+                    message = (
+                        f"{member.name}: {member.end - member.position} bytes short of the declared {member.shape}"
+                    )
                     raise ValueError(message)
                 self._file.seek(member.offset)
                 self._file.write(member.local_header())

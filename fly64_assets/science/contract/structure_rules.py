@@ -5,17 +5,13 @@ from typing import Any
 
 import numpy as np
 
-from fly64_assets.science.contract.dataset_file import CONTRACT_VERSION, METADATA_KEYS, REQUIRED_KEYS
-from fly64_assets.science.contract.npz_stream import ArrayHeader
+from fly64_assets.science.contract.npz_reading import ArrayHeader
+from fly64_assets.science.contract.rules import fault
 from fly64_assets.science.records import SPLITS, Fault
 
-IMPORT = "Convert the file with `fly64 import RAW OUT`."
-REWRITE = "Write the array again as the contract says, or convert the file with `fly64 import RAW OUT`."
-REBUILD = "Rebuild the partition, or correct the metadata if you wrote the file yourself."
+CONTRACT_VERSION = 1
 
-ORIGINS = ("simulated", "thinned", "measured")
-
-_DTYPES = {
+DTYPES = {
     "diffraction": "float32",
     "Y": "complex64",
     "objectGuess": "complex64",
@@ -27,9 +23,29 @@ _DTYPES = {
     "scan_index": "int64",
     "expected_photons": "float64",
 }
-_COORDINATES = ("xcoords", "ycoords", "xcoords_start", "ycoords_start")
-_PER_PATTERN = (*_COORDINATES, "scan_index", "expected_photons", "Y")
-_RAW_KEYS = ("diff3d", "counts", "patterns", "data")
+OPTIONAL_KEYS = ("scan_index", "expected_photons")
+REQUIRED_KEYS = (*(key for key in DTYPES if key not in OPTIONAL_KEYS), "metadata")
+
+METADATA_KEYS = (
+    "contract",
+    "contract_version",
+    "requested_photons_per_pattern",
+    "measured_photons_per_pattern",
+    "counts_scale",
+    "seed",
+    "split",
+    "parameter_hash",
+    "origin",
+    "units",
+    "versions",
+)
+"""Metadata that every file must carry; more may follow."""
+
+ORIGINS = ("simulated", "thinned", "measured")
+RAW_KEYS = ("diff3d", "counts", "patterns", "data")
+
+_VECTORS = ("xcoords", "ycoords", "xcoords_start", "ycoords_start", "scan_index", "expected_photons")
+_POSITIVE = ("counts_scale", "requested_photons_per_pattern", "measured_photons_per_pattern")
 
 Headers = Mapping[str, ArrayHeader]
 
@@ -43,93 +59,101 @@ def structure_faults(headers: Headers) -> Iterator[Fault]:
     Yields:
         One fault per violation.
     """
-    yield from _keys(headers)
-    for key, dtype in _DTYPES.items():
+    yield from _key_faults(headers)
+    for key, dtype in DTYPES.items():
         if key in headers:
-            yield from _dtype(headers[key], dtype)
-            if headers[key].compressed:
-                yield Fault("member-compressed", key, "a stored member, so that it can be memory-mapped", "a deflated one", "Save with np.savez, not np.savez_compressed, or convert with `fly64 import RAW OUT`.")  # fmt: skip
-    yield from _patterns(headers)
-    yield from _object_and_probe(headers)
-    yield from _lengths(headers)
+            yield from _dtype_faults(headers[key], np.dtype(dtype))
+    yield from _pattern_faults(headers)
+    yield from _object_faults(headers)
+    yield from _length_faults(headers)
 
 
-def _keys(headers: Headers) -> Iterator[Fault]:
-    found = ", ".join(sorted(headers)) or "no key at all"
+def compression_faults(headers: Headers) -> Iterator[Fault]:
+    """Members that cannot be memory-mapped.
+
+    Yields:
+        One fault per compressed member of the contract.
+    """
+    for key in DTYPES:
+        if key in headers and headers[key].compressed:
+            yield fault("member-compressed", key, "a stored member, which can be memory-mapped", "a compressed one")
+
+
+def _key_faults(headers: Headers) -> Iterator[Fault]:
+    found = ", ".join(sorted(headers)) or "no array at all"
     for key in REQUIRED_KEYS:
-        if key in headers:
-            continue
-        raw = [name for name in _RAW_KEYS if name in headers]
-        if key == "diffraction" and raw:
-            yield Fault("raw-layout", raw[0], "amplitude under the key diffraction", f"a raw layout with {raw[0]}", IMPORT)
-        else:
-            yield Fault(f"missing-{key}", key, "this key", found, REWRITE)
+        raw = [name for name in RAW_KEYS if name in headers] if key == "diffraction" else []
+        if key not in headers and raw:
+            yield fault("raw-layout", raw[0], "amplitudes under the key diffraction", f"raw data under {raw[0]}")
+        elif key not in headers:
+            yield fault("missing-key", key, "this key", f"only {found}")
 
 
-def _dtype(header: ArrayHeader, wanted: str) -> Iterator[Fault]:
-    if header.dtype == np.dtype(wanted) and header.dtype.isnative:
+def _dtype_faults(header: ArrayHeader, wanted: np.dtype) -> Iterator[Fault]:
+    actual = header.dtype
+    if actual == wanted and actual.isnative:
         return
-    actual = header.dtype.str if not header.dtype.isnative else str(header.dtype)
-    if header.name == "diffraction" and header.dtype.kind in "iu":
-        actual += " (integers are raw counts, an intensity)"
-    yield Fault(f"{header.name}-dtype", header.name, wanted, actual, REWRITE)
+    if header.name == "diffraction" and actual.kind in "iu":
+        yield fault("integer-diffraction", "diffraction", f"{wanted} amplitudes", str(actual))
+    elif actual.newbyteorder("=") == wanted:
+        yield fault("byte-order", header.name, f"native {wanted}", actual.str)
+    else:
+        yield fault("dtype", header.name, str(wanted), str(actual))
 
 
-def _patterns(headers: Headers) -> Iterator[Fault]:
+def _patch_size(headers: Headers) -> int | None:
+    header = headers.get("diffraction")
+    return header.shape[2] if header is not None and len(header.shape) == 3 else None
+
+
+def _pattern_faults(headers: Headers) -> Iterator[Fault]:
     if "diffraction" not in headers:
         return
     shape = headers["diffraction"].shape
     if len(shape) != 3:
-        yield Fault("diffraction-rank", "diffraction", "(n, N, N)", f"{len(shape)} axes {shape}", IMPORT)
+        yield fault("diffraction-rank", "diffraction", "three axes (n, N, N)", f"{len(shape)} axes {shape}")
     elif 0 in shape:
-        yield Fault("empty", "diffraction", "at least one pattern", f"shape {shape}", "Select or simulate at least one pattern.")
+        yield fault("empty", "diffraction", "at least one pattern", f"shape {shape}")
+    elif shape[1] != shape[2] and shape[0] == shape[1]:
+        yield fault("diffraction-axes", "diffraction", "(n, N, N)", f"{shape}, which looks like (N, N, n)")
     elif shape[1] != shape[2]:
-        if shape[0] == shape[1]:
-            yield Fault("diffraction-axes", "diffraction", "(n, N, N)", f"{shape}, which looks like (N, N, n)", IMPORT)
-        else:
-            yield Fault("diffraction-not-square", "diffraction", "square patterns", f"shape {shape}", "Crop the patterns to squares.")
+        yield fault("diffraction-not-square", "diffraction", "square patterns", f"shape {shape}")
     elif shape[1] % 2 or shape[1] < 4:
-        yield Fault("diffraction-odd", "diffraction", "an even N, so that DC is at [N/2, N/2]", f"N = {shape[1]}", "Crop the patterns to an even size.")  # fmt: skip
+        yield fault("diffraction-odd", "diffraction", "even N, with DC at [N/2, N/2]", f"N = {shape[1]}")
 
 
-def _object_and_probe(headers: Headers) -> Iterator[Fault]:
-    diffraction = headers.get("diffraction")
-    size = diffraction.shape[-1] if diffraction is not None and len(diffraction.shape) == 3 else None
+def _object_faults(headers: Headers) -> Iterator[Fault]:
+    size = _patch_size(headers)
     if "objectGuess" in headers:
         shape = headers["objectGuess"].shape
         if len(shape) != 2:
-            yield Fault("objectGuess-rank", "objectGuess", "(H, W)", f"shape {shape}", "Give one object layer without extra axes.")
+            yield fault("object-rank", "objectGuess", "two axes (H, W)", f"shape {shape}")
         elif size is not None and min(shape) < size:
-            yield Fault("objectGuess-small", "objectGuess", f"at least {size} x {size} px", f"shape {shape}", "Give the full object, not a patch.")  # fmt: skip
+            yield fault("object-small", "objectGuess", f"at least {size} x {size} px", f"shape {shape}")
     if "probeGuess" in headers:
         shape = headers["probeGuess"].shape
         if len(shape) not in (2, 3) or 0 in shape:
-            yield Fault("probeGuess-rank", "probeGuess", "(N, N) or (modes, N, N)", f"shape {shape}", REWRITE)
+            yield fault("probe-rank", "probeGuess", "(N, N) or (modes, N, N)", f"shape {shape}")
         elif size is not None and shape[-2:] != (size, size):
-            yield Fault("probeGuess-size", "probeGuess", f"{size} x {size} px like diffraction", f"shape {shape}", "Sample the probe on the patch grid.")  # fmt: skip
+            yield fault("probe-size", "probeGuess", f"{size} x {size} px, as in diffraction", f"shape {shape}")
     if "Y" in headers and size is not None:
-        yield from _patches(headers["Y"].shape, size)
+        shape = headers["Y"].shape
+        if len(shape) == 4:
+            yield fault("Y-four-axes", "Y", f"three axes (n, {size}, {size})", f"four axes {shape}")
+        elif len(shape) != 3 or shape[1:] != (size, size):
+            yield fault("Y-shape", "Y", f"(n, {size}, {size}), as in diffraction", f"shape {shape}")
 
 
-def _patches(shape: tuple[int, ...], size: int) -> Iterator[Fault]:
-    if len(shape) == 4:
-        yield Fault("Y-rank", "Y", f"3 axes (n, {size}, {size})", f"4 axes {shape}", "Drop the channel axis: Y[..., 0].")
-    elif len(shape) != 3 or shape[1:] != (size, size):
-        yield Fault("Y-shape", "Y", f"(n, {size}, {size}) like diffraction", f"shape {shape}", REWRITE)
-
-
-def _lengths(headers: Headers) -> Iterator[Fault]:
-    diffraction = headers.get("diffraction")
-    n = diffraction.shape[0] if diffraction is not None and len(diffraction.shape) == 3 else None
-    for key in _PER_PATTERN:
+def _length_faults(headers: Headers) -> Iterator[Fault]:
+    n = headers["diffraction"].shape[0] if _patch_size(headers) is not None else None
+    for key in (*_VECTORS, "Y"):
         if key not in headers:
             continue
         shape = headers[key].shape
         if key != "Y" and len(shape) != 1:
-            yield Fault(f"{key}-rank", key, "a 1-D array (n,)", f"shape {shape}", REWRITE)
-        elif n is not None and shape[:1] != (n,):
-            length = shape[0] if shape else 0
-            yield Fault(f"{key}-length", key, f"{n} entries, one per pattern", f"{length}", "Keep all per-pattern arrays in step.")
+            yield fault("rank", key, "one axis (n,)", f"shape {shape}")
+        elif n is not None and len(shape) in (1, 3) and shape[0] != n:
+            yield fault("length", key, f"{n} entries, one per pattern", str(shape[0]))
 
 
 def metadata_faults(metadata: Mapping[str, Any], n_patterns: int) -> Iterator[Fault]:
@@ -140,26 +164,36 @@ def metadata_faults(metadata: Mapping[str, Any], n_patterns: int) -> Iterator[Fa
     """
     missing = [key for key in METADATA_KEYS if key not in metadata]
     if missing:
-        yield Fault("metadata-key", "metadata", f"the keys {', '.join(METADATA_KEYS)}", f"no {', '.join(missing)}", REBUILD)
+        yield fault("metadata-key", "metadata", f"the keys {', '.join(METADATA_KEYS)}", f"no {', '.join(missing)}")
         return
-    contract = (metadata["contract"], metadata["contract_version"])
-    if contract != ("DATA-001", CONTRACT_VERSION):
-        yield Fault("metadata-contract", "metadata.contract", f"DATA-001 version {CONTRACT_VERSION}", f"{contract[0]} version {contract[1]}", REBUILD)  # fmt: skip
+    contract = f"{metadata['contract']} version {metadata['contract_version']}"
+    wanted = f"DATA-001 version {CONTRACT_VERSION}"
+    if contract != wanted:
+        yield fault("metadata-contract", "metadata.contract", wanted, contract)
     if metadata["split"] not in (*SPLITS, "all"):
-        yield Fault("metadata-split", "metadata.split", "train, test or all", repr(metadata["split"]), REBUILD)
+        yield fault("metadata-split", "metadata.split", "train, test or all", repr(metadata["split"]))
     if metadata["origin"] not in ORIGINS:
-        yield Fault("metadata-origin", "metadata.origin", " or ".join(ORIGINS), repr(metadata["origin"]), REBUILD)
-    for key in ("counts_scale", "requested_photons_per_pattern", "measured_photons_per_pattern"):
-        value = metadata[key]
-        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < np.inf:
-            yield Fault(f"metadata-{key}", f"metadata.{key}", "a positive finite number", repr(value), REBUILD)
+        yield fault("metadata-origin", "metadata.origin", " or ".join(ORIGINS), repr(metadata["origin"]))
+    for key in _POSITIVE:
+        if not is_positive_number(metadata[key]):
+            yield fault("metadata-number", f"metadata.{key}", "a positive finite number", repr(metadata[key]))
+    for key in ("split_measured_photons_per_pattern", "scan_mean_energy", "n_scan"):
+        if metadata.get(key) is not None and not is_positive_number(metadata[key]):
+            yield fault("metadata-number", f"metadata.{key}", "a positive finite number", repr(metadata[key]))
     count = metadata.get("n_patterns", n_patterns)
     if count != n_patterns:
-        yield Fault("metadata-n_patterns", "metadata.n_patterns", f"{n_patterns}, as in diffraction", repr(count), REBUILD)
+        yield fault("metadata-n-patterns", "metadata.n_patterns", f"{n_patterns}, as in diffraction", repr(count))
 
 
-def expectation_faults(headers: Headers, metadata: Mapping[str, Any], expectations: Mapping[str, Any]) -> Iterator[Fault]:
-    """Faults against what the caller knows: patch size and metadata values.
+def is_positive_number(value: object) -> bool:
+    """Whether a JSON value is a positive finite number (a boolean is not)."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and bool(0 < value < np.inf)
+
+
+def expectation_faults(
+    headers: Headers, metadata: Mapping[str, Any], expectations: Mapping[str, Any]
+) -> Iterator[Fault]:
+    """Faults against what the caller knows: patch size and metadata values; None expects nothing.
 
     Yields:
         One fault per violation.
@@ -168,8 +202,8 @@ def expectation_faults(headers: Headers, metadata: Mapping[str, Any], expectatio
         if wanted is None:
             continue
         if key == "patch_size_px":
-            shape = headers["diffraction"].shape
-            if shape[-1] != wanted:
-                yield Fault("patch-size", "diffraction", f"N = {wanted}", f"N = {shape[-1]}", "Set scan.patch_size_px, or crop the patterns.")
+            actual = _patch_size(headers)
+            if actual != wanted:
+                yield fault("patch-size", "diffraction", f"N = {wanted}", f"N = {actual}")
         elif metadata.get(key) != wanted:
-            yield Fault(f"unexpected-{key}", f"metadata.{key}", repr(wanted), repr(metadata.get(key)), REBUILD)
+            yield fault("unexpected-metadata", f"metadata.{key}", repr(wanted), repr(metadata.get(key)))

@@ -1,113 +1,91 @@
-"""The one judge of DATA-001 files: asset checks, importer and command line all ask it. It judges and never repairs."""
+"""The one judge of DATA-001 files: asset checks, importer and command line all ask it. It judges, never repairs."""
 
 import zipfile
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from fly64_assets.science.contract.content_rules import (
-    model_faults,
-    patch_faults,
-    pattern_faults,
-    small_array_faults,
-)
+from fly64_assets.science.contract.content_rules import patch_faults, pattern_faults, small_array_faults
 from fly64_assets.science.contract.dataset_file import SMALL_ARRAY_LIMIT_BYTES, read_metadata
-from fly64_assets.science.contract.npz_stream import (
+from fly64_assets.science.contract.model_rules import model_faults
+from fly64_assets.science.contract.npz_reading import (
     ArrayHeader,
     UnreadableNpzError,
     load_array,
     map_array,
     read_headers,
 )
+from fly64_assets.science.contract.rules import fault
 from fly64_assets.science.contract.structure_rules import (
-    IMPORT,
-    REWRITE,
+    DTYPES,
+    compression_faults,
     expectation_faults,
     metadata_faults,
     structure_faults,
 )
 from fly64_assets.science.records import Fault
 
-_FILE_REMEDIES = {
-    "object-array": "Save plain arrays; an object array can hide code and is never unpickled.",
-    "metadata-type": "Store metadata as np.array(json.dumps(metadata)).",
-    "zip-bomb": "Do not open this file; get it again from its source.",
-    "truncated": "The file is incomplete: copy or build it again.",
-    "member-crc": "The file is damaged: copy or build it again.",
-    "not-a-zip": "Give an NPZ file; convert other formats with `fly64 import RAW OUT`.",
-}
-_SMALL = ("xcoords", "ycoords", "xcoords_start", "ycoords_start", "objectGuess", "probeGuess", "scan_index", "expected_photons")
+_LARGE = ("diffraction", "Y")
+_READ_BYTES = 1 << 20
 
 
-def validate_dataset(path: Path, **expectations: Any) -> list[Fault]:  # noqa: ANN401 - metadata values of any type
+def validate_dataset(path: Path, **expectations: Any) -> list[Fault]:
     """Judge a file by DATA-001.
 
     Headers and sizes come first: a forged header costs neither time nor memory, and nothing is unpickled. Contents
-    are judged only where the structure allows it.
+    are judged only where the structure allows it, block by block.
 
     Args:
         path: NPZ file.
         **expectations: ``patch_size_px``, or values that the metadata must have (``split``, ``parameter_hash``,
-            ``requested_photons_per_pattern``, ...); None means no expectation.
+            ``requested_photons_per_pattern``, ...); None expects nothing.
 
     Returns:
         All faults found; empty for a valid file.
     """
     path = Path(path)
     if not path.is_file():
-        return [Fault("no-file", str(path), "an NPZ file", "no such file", "Check the path, or build its partition.")]
+        return [fault("no-file", str(path), "an NPZ file", "no file" if not path.exists() else "a directory")]
     try:
         headers = read_headers(path)
-        faults = list(structure_faults(headers))
-        metadata = read_metadata(path, headers) if "metadata" in headers else None
+        faults = [*structure_faults(headers), *compression_faults(headers)]
+        if faults:
+            return faults
+        metadata = read_metadata(path, headers)
+        faults = list(metadata_faults(metadata, headers["diffraction"].shape[0]))
+        if not faults:
+            faults = [*expectation_faults(headers, metadata, expectations), *_contents(path, headers, metadata)]
     except UnreadableNpzError as error:
-        return [_from_error(error)]
-    if metadata is None or faults:
-        return faults
-    faults = list(metadata_faults(metadata, headers["diffraction"].shape[0]))
-    faults += expectation_faults(headers, metadata, expectations)
-    if any(fault.rule.startswith("metadata-") for fault in faults):
-        return faults
-    try:
-        return faults + _content_faults(path, headers, metadata)
-    except UnreadableNpzError as error:
-        return [*faults, _from_error(error)]
+        return [fault(error.rule, error.where, error.expected, error.actual)]
+    return faults
 
 
-def _from_error(error: UnreadableNpzError) -> Fault:
-    remedy = _FILE_REMEDIES.get(error.rule, REWRITE if error.rule.startswith("metadata") else IMPORT)
-    return Fault(error.rule, error.where, error.expected, error.actual, remedy)
-
-
-def _content_faults(path: Path, headers: dict[str, ArrayHeader], metadata: dict[str, Any]) -> list[Fault]:
-    damaged = _damaged_members(path)
+def _contents(path: Path, headers: dict[str, ArrayHeader], metadata: dict[str, Any]) -> list[Fault]:
+    damaged = list(_checksum_faults(path))
     if damaged:
-        return [
-            Fault("member-crc", name, "data that match their checksum", "other data", _FILE_REMEDIES["member-crc"])
-            for name in damaged
-        ]
-    size = headers["diffraction"].shape[-1]
-    arrays = {key: load_array(path, headers[key], SMALL_ARRAY_LIMIT_BYTES) for key in _SMALL if key in headers}
-    diffraction, patches = map_array(path, headers["diffraction"]), map_array(path, headers["Y"])
-    small = list(small_array_faults(arrays, metadata, size))
-    faults = small + list(pattern_faults(diffraction, metadata))
-    if small:
+        return damaged
+    small = [key for key in DTYPES if key in headers and key not in _LARGE]
+    arrays = {key: load_array(path, headers[key], SMALL_ARRAY_LIMIT_BYTES) for key in small}
+    diffraction, patches = (map_array(path, headers[key]) for key in _LARGE)
+    faults = list(small_array_faults(arrays, metadata, diffraction.shape[-1]))
+    unusable = bool(faults)
+    faults += pattern_faults(diffraction, arrays, metadata)
+    if unusable:
         return faults
     faults += patch_faults(patches, arrays)
-    return faults if faults else list(model_faults(diffraction, arrays, metadata))
+    return faults or list(model_faults(diffraction, arrays, metadata))
 
 
-def _damaged_members(path: Path) -> list[str]:
-    """Members whose data do not match their checksum, read in pieces."""
-    damaged = []
+def _checksum_faults(path: Path) -> Iterator[Fault]:
+    """Stored members whose data do not match their checksum, read in pieces."""
     with zipfile.ZipFile(path) as archive:
         for info in archive.infolist():
+            if info.compress_type != zipfile.ZIP_STORED:
+                continue
             try:
                 with archive.open(info) as member:
-                    while member.read(1 << 20):
+                    while member.read(_READ_BYTES):
                         pass
             except (zipfile.BadZipFile, zlib.error, EOFError):
-                damaged.append(info.filename)
-    return damaged
+                yield fault("member-crc", info.filename, "data that match their checksum", "other data")

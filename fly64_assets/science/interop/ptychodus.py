@@ -108,7 +108,9 @@ def read_product(path: Path) -> Reconstruction:
         )
 
 
-def write_diffraction(path: Path, counts: np.ndarray, indexes: Int64[np.ndarray, "n"], bad_pixels: Bool[np.ndarray, "N N"]) -> None:
+def write_diffraction(
+    path: Path, counts: np.ndarray, indexes: Int64[np.ndarray, "n"], bad_pixels: Bool[np.ndarray, "N N"]
+) -> None:
     """Write counts as a Ptychodus diffraction file.
 
     Args:

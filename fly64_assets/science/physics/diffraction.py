@@ -9,8 +9,12 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float32, Float64
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import ComplexObject, ObjectPatches, PositionsXY, ProbeModes
+
+_CACHED_PATTERNS = 8
+"""Patterns worked on at once: temporaries then stay in the cache and cost no fresh memory."""
 
 
 def require_inside(positions_xy_px: PositionsXY, object_shape: tuple[int, int], patch_size_px: int) -> None:
@@ -32,7 +36,7 @@ def require_inside(positions_xy_px: PositionsXY, object_shape: tuple[int, int], 
         raise ValueError(message)
 
 
-def extract_patches(object: ComplexObject, positions_xy_px: PositionsXY, patch_size_px: int) -> ObjectPatches:  # noqa: A002
+def extract_patches(object: ComplexObject, positions_xy_px: PositionsXY, patch_size_px: int) -> ObjectPatches:
     """Cut the patch of every position, bilinear between pixels.
 
     Args:
@@ -52,24 +56,26 @@ def extract_patches(object: ComplexObject, positions_xy_px: PositionsXY, patch_s
     """
     require_inside(positions_xy_px, object.shape, patch_size_px)
     size = patch_size_px
-    rows, columns = object.shape
-    if rows == size or columns == size:  # the interpolation reads one more row and column, with weight 0 here
-        object = np.pad(object, ((0, int(rows == size)), (0, int(columns == size))), mode="edge")  # noqa: A001
+    if size in object.shape:  # the interpolation reads one more row and column, with weight 0 here
+        rows, columns = object.shape
+        object = np.pad(object, ((0, int(rows == size)), (0, int(columns == size))), mode="edge")
     corner = positions_xy_px - size / 2
     limit = np.array([object.shape[1], object.shape[0]]) - size - 1
     whole = np.minimum(np.floor(corner).astype(np.int64), limit)
-    fx, fy = (corner - whole).astype(np.float32).T
+    fx, fy = (corner - whole).astype(np.float32).T[:, :, None, None]
     # Real and imaginary parts side by side: real weights then cost real multiplications.
-    floats = np.ascontiguousarray(object).view(np.float32)
-    windows = sliding_window_view(floats, (size + 1, 2 * size + 2))[whole[:, 1], 2 * whole[:, 0]]
-    upper, lower = windows[:, :-1], windows[:, 1:]
-    by_row = lower - upper
-    by_row *= fy[:, None, None]
-    by_row += upper
-    left, right = by_row[:, :, :-2], by_row[:, :, 2:]
-    patches = right - left
-    patches *= fx[:, None, None]
-    patches += left
+    windows = sliding_window_view(np.ascontiguousarray(object).view(np.float32), (size + 1, 2 * size + 2))
+    patches = np.empty((len(whole), size, 2 * size), np.float32)
+    for start in range(0, len(whole), _CACHED_PATTERNS):
+        part = slice(start, start + _CACHED_PATTERNS)
+        pixels = windows[whole[part, 1], 2 * whole[part, 0]]
+        rows = pixels[:, 1:] - pixels[:, :-1]
+        rows *= fy[part]
+        rows += pixels[:, :-1]
+        out = patches[part]
+        np.subtract(rows[:, :, 2:], rows[:, :, :-2], out=out)
+        out *= fx[part]
+        out += rows[:, :, :-2]
     return patches.view(np.complex64)
 
 
@@ -90,20 +96,47 @@ def diffraction_intensity(patches: ObjectPatches, probe: ProbeModes) -> Float32[
         Intensities in the probe's units, DC centred.
     """
     size = probe.shape[-1]
-    intensity = np.zeros(patches.shape, np.float32)
-    for mode in centred_probe(probe):
-        field = scipy.fft.fft2(patches * (mode / np.float32(size)), overwrite_x=True)
-        parts = field.view(np.float32).reshape(*field.shape, 2)
-        parts *= parts
-        intensity += parts[..., 0]
-        intensity += parts[..., 1]
+    modes = centred_probe(probe) / np.float32(size)
+    intensity = np.empty(patches.shape, np.float32)
+    for start in range(0, len(patches), _CACHED_PATTERNS):
+        out = intensity[start : start + _CACHED_PATTERNS]
+        for number, mode in enumerate(modes):
+            field = scipy.fft.fft2(patches[start : start + _CACHED_PATTERNS] * mode, overwrite_x=True)
+            parts = field.view(np.float32).reshape(*field.shape, 2)
+            parts *= parts
+            np.add(parts[..., 0], out if number else 0, out=out)
+            out += parts[..., 1]
     return intensity
 
 
-def exit_wave_energy(patches: ObjectPatches, probe: ProbeModes) -> Float64[np.ndarray, "n"]:
-    """Total intensity of each pattern before any FFT: ``sum(|probe|^2 |patch|^2)`` (Parseval)."""
-    illumination = np.sum(probe.real**2 + probe.imag**2, axis=0, dtype=np.float32)
-    energy = patches.real**2
-    energy += patches.imag**2
-    energy *= illumination
-    return energy.sum(axis=(1, 2), dtype=np.float64)
+def pattern_energies(
+    object: ComplexObject, probe: ProbeModes, positions_xy_px: PositionsXY
+) -> Float64[np.ndarray, "n"]:
+    """Total intensity of every pattern, ``sum(|probe|^2 |patch|^2)``, without forming patches.
+
+    The energy of a bilinear patch is quadratic in its weights, with coefficients that are correlations of the probe's
+    intensity with products of neighbouring object pixels. Five FFT convolutions of the object grid give them for all
+    positions at once.
+
+    Raises:
+        ValueError: a patch leaves the object.
+    """
+    size = probe.shape[-1]
+    require_inside(positions_xy_px, object.shape, size)
+    illumination = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)[::-1, ::-1]
+    padded = np.pad(object.astype(np.complex128), ((0, 1), (0, 1)))
+    corner = positions_xy_px - size / 2
+    x, y = np.floor(corner).astype(np.int64).T
+    fx, fy = (corner - np.floor(corner)).T
+    weights = {(0, 0): (1 - fy) * (1 - fx), (0, 1): (1 - fy) * fx, (1, 0): fy * (1 - fx), (1, 1): fy * fx}
+    energies = np.zeros(len(corner))
+    for offset in ((0, 0), (0, 1), (1, 0), (1, 1), (1, -1)):
+        product = padded * np.roll(padded, (-offset[0], -offset[1]), axis=(0, 1)).conj()
+        correlation = fftconvolve(product.real, illumination, mode="valid")
+        times = 1 if offset == (0, 0) else 2  # each unordered pair of corners stands for both orders
+        for (dy, dx), weight in weights.items():
+            other = weights.get((dy + offset[0], dx + offset[1]))
+            if other is not None:
+                inside = np.minimum(y + dy, len(correlation) - 1), np.minimum(x + dx, correlation.shape[1] - 1)
+                energies += times * weight * other * correlation[inside]
+    return energies

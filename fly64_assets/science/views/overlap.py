@@ -69,7 +69,9 @@ class OverlapMetrics:
         return dataclasses.asdict(self)
 
 
-def disc_overlap_fraction(distance_px: Float64[np.ndarray, "*s"], probe_diameter_px: float) -> Float64[np.ndarray, "*s"]:
+def disc_overlap_fraction(
+    distance_px: Float64[np.ndarray, "*s"], probe_diameter_px: float
+) -> Float64[np.ndarray, "*s"]:
     """Shared area of two equal discs, as a fraction of one disc.
 
     Args:
@@ -142,7 +144,9 @@ def overlap_metrics(
         neighbor_count=int(neighbor_count),
         probe_diameter_px=float(probe_diameter_px),
         rng_seed_subsample=rng_seed_subsample,
-        metric_1_group_based_avg=None if gridsize == 1 else _within_groups(positions_xy_px, groups, neighbor_count, probe_diameter_px),
+        metric_1_group_based_avg=None
+        if gridsize == 1
+        else _within_groups(positions_xy_px, groups, neighbor_count, probe_diameter_px),
         metric_2_image_based_avg=_between_images(unique, neighbor_count, probe_diameter_px),
         metric_3_group_to_group_avg=_between_groups(centroids, probe_diameter_px),
         n_images_total=n if n_images_total is None else int(n_images_total),

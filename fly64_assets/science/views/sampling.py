@@ -127,8 +127,8 @@ def _check_grouping(n: int, gridsize: int, n_groups: int, neighbor_count: int) -
     size = GROUP_SIZES[gridsize]
     if n_groups > n and (gridsize == 1 or neighbor_count <= size):
         message = (
-            f"OVERSAMPLING-001: {n_groups} groups of {n} positions need gridsize 2 and neighbor_count > {max(size, 4)}, "
-            f"got gridsize {gridsize} and neighbor_count {neighbor_count}"
+            f"OVERSAMPLING-001: {n_groups} groups of {n} positions need gridsize 2 and neighbor_count > 4; "
+            f"got gridsize {gridsize}, neighbor_count {neighbor_count}"
         )
         raise ValueError(message)
     return size

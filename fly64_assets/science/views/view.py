@@ -170,14 +170,16 @@ def _why_not_trainable(
     if split != "train" or n_kept >= needed:
         return ""
     width, height = positions.max(axis=0) - positions.min(axis=0)
-    reason = f"view {view} keeps {n_kept} of {len(positions)} train positions, fewer than the {needed} that training needs"
+    reason = (
+        f"view {view} keeps {n_kept} of {len(positions)} train positions, fewer than the {needed} that training needs"
+    )
     if options.overlap is None:
         return f"{reason}. Raise s_img or scan more positions."
     spacing = (1.0 - options.overlap) * diameter
     return (
         f"{reason}: an overlap of {options.overlap:g} puts them at least {spacing:.1f} px apart (probe diameter "
-        f"{diameter:.1f} px), and the train split scans only {width:.0f} x {height:.0f} px. That is geometry, not a fault: "
-        "scan a larger object, ask for more overlap, or declare the view by s_img."
+        f"{diameter:.1f} px), and the train split scans only {width:.0f} x {height:.0f} px. That is geometry, not a "
+        "fault: scan a larger object, ask for more overlap, or declare the view by s_img."
     )
 
 
@@ -192,7 +194,12 @@ def _warnings(options: ViewOptions, measured: float) -> tuple[str, ...]:
 
 
 def _write(
-    dataset: Dataset, kept: np.ndarray, expected: np.ndarray | None, out: Path, summary: ViewSummary, parameter_hash: str
+    dataset: Dataset,
+    kept: np.ndarray,
+    expected: np.ndarray | None,
+    out: Path,
+    summary: ViewSummary,
+    parameter_hash: str,
 ) -> None:
     metadata = dataset.metadata | {
         "view": summary.view,
