@@ -1,0 +1,104 @@
+"""The physics lift: what one look at the data says about the object, spread over all spatial frequencies.
+
+For a nearly flat object under an even illumination, the amplitude residual answers a change of the object at
+frequency q and its mirror -q through the 2 x 2 matrix ``[[1, c(q)], [conj(c(q)), 1]] / 2``. At low q, c approaches
+1 and smooth phase is almost invisible: plain gradients need a hundred passes to find it. Inverting that matrix costs
+one FFT of the canvas and amplifies what is faint by exactly as much, damped where photons are too few.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Complex64, Float
+from scipy.ndimage import map_coordinates
+
+from fly64_assets.science.arrays import ProbeModes
+
+_PUPIL_THRESHOLD = 0.02
+"""Detector pixels where the empty beam is fainter than this fraction of its peak count as dark field."""
+
+OBJECT_CONTRAST = 0.08
+"""Prior variance per pixel of ``object - 1``."""
+
+PRIOR_CORNER_CYCLES_PER_PX = 0.01
+"""Frequency below which the prior spectrum ``1 / q**2`` is flat."""
+
+_CURVATURE_MARGIN = 0.1
+"""Added to the diagonal: a structured object answers more strongly at low q than a flat one."""
+
+
+def mirror_coupling(probe: ProbeModes) -> Complex64[np.ndarray, "N N"]:
+    """The coupling c(q) between a frequency of the object and its mirror, q centred at ``[N // 2, N // 2]``.
+
+    ``c(q) = sum_k A(k, q) A(k, -q)`` with ``A(k, q) = sum_modes conj(u(k)) P(k - q)``; P is the probe's far field of
+    unit summed energy and ``u = P / sqrt(sum_modes |P|^2)``, over the detector pixels that the empty beam lights.
+
+    >>> probe = np.zeros((1, 16, 16), np.complex64)
+    >>> probe[0, 7:10, 7:10] = 1 / 3
+    >>> c = mirror_coupling(probe)
+    >>> bool(np.isclose(c[8, 8], 1, atol=0.02)), bool(np.allclose(np.abs(c), np.abs(c)[::-1, ::-1].T, atol=1) )
+    (True, True)
+    """
+    size = probe.shape[-1]
+    far = np.fft.fftshift(np.fft.fft2(np.fft.ifftshift(probe, axes=(-2, -1)), norm="ortho"), axes=(-2, -1))
+    far = far / np.sqrt(np.sum(np.abs(far) ** 2))
+    total = np.sqrt(np.sum(np.abs(far) ** 2, axis=0))
+    lit = np.argwhere(total > _PUPIL_THRESHOLD * total.max())
+    padded = np.pad(far, ((0, 0), (size, size), (size, size)))
+    coupling = np.zeros((size, size), complex)
+    for row, column in lit:
+        direction = np.conj(far[:, row, column]) / total[row, column]
+        # window[:, i, j] = P(k + q) with q = (i, j) - N // 2; reversed, it is P(k - q).
+        top, left = size + row - size // 2, size + column - size // 2
+        ahead = np.tensordot(direction, padded[:, top : top + size, left : left + size], 1)
+        behind = np.tensordot(direction, padded[:, top + 1 : top + size + 1, left + 1 : left + size + 1], 1)[::-1, ::-1]
+        coupling += ahead * np.roll(behind, (0, 0), (0, 1))
+    return coupling.astype(np.complex64)
+
+
+class SpectralLift:
+    """The inverse answer matrix on a canvas of given shape.
+
+    Args:
+        coupling: of :func:`mirror_coupling`.
+        canvas_shape: rows and columns.
+        device: where it is applied.
+    """
+
+    def __init__(
+        self, coupling: Complex64[np.ndarray, "N N"], canvas_shape: tuple[int, int], device: torch.device | None = None
+    ) -> None:
+        self.canvas_shape = canvas_shape
+        size = coupling.shape[0]
+        axes = [np.fft.fftfreq(length) * size + size // 2 for length in canvas_shape]
+        points = np.stack(np.meshgrid(*axes, indexing="ij"))
+        real, imaginary = (
+            map_coordinates(part, points, order=1, mode="nearest") for part in (coupling.real, coupling.imag)
+        )
+        coupled = real + 1j * imaginary
+        coupled *= np.minimum(1, 0.98 / np.maximum(np.abs(coupled), 1e-9))
+        self.coupling = torch.as_tensor(coupled.astype(np.complex64), device=device)
+        q2 = np.fft.fftfreq(canvas_shape[0])[:, None] ** 2 + np.fft.fftfreq(canvas_shape[1])[None, :] ** 2
+        spectrum = 1.0 / (q2 + PRIOR_CORNER_CYCLES_PER_PX**2)
+        spectrum *= OBJECT_CONTRAST / spectrum.mean()
+        self.inverse_spectrum = torch.as_tensor((1.0 / spectrum).astype(np.float32), device=device)
+
+    def to(self, device: torch.device) -> "SpectralLift":
+        """Move to a device, in place."""
+        self.coupling = self.coupling.to(device)
+        self.inverse_spectrum = self.inverse_spectrum.to(device)
+        return self
+
+    def __call__(
+        self, residual: Complex64[torch.Tensor, "*b H W"], photons_per_px: Float[torch.Tensor, "*b 1 1"] | float
+    ) -> Complex64[torch.Tensor, "*b H W"]:
+        """The object change that explains a residual already divided by the illumination.
+
+        Args:
+            residual: back-projected amplitude residual / illumination.
+            photons_per_px: sets the damping: the fewer, the stronger.
+        """
+        spectrum = torch.fft.fft2(residual)
+        mirrored = torch.roll(spectrum.flip(-2, -1), (1, 1), (-2, -1)).conj()
+        diagonal = 1 + _CURVATURE_MARGIN + self.inverse_spectrum / (2 * photons_per_px)
+        determinant = diagonal**2 - (self.coupling.real**2 + self.coupling.imag**2)
+        return torch.fft.ifft2((diagonal * spectrum - self.coupling * mirrored) / determinant)

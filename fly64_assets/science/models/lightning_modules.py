@@ -1,0 +1,240 @@
+"""Lightning: what a training step is, and what happens between steps."""
+
+import csv
+import os
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from fly64_assets.science.models.data_module import TrainingBatch
+from fly64_assets.science.models.lift import SpectralLift
+from fly64_assets.science.models.losses import counts_loss, patch_loss
+from fly64_assets.science.models.networks import GroupData, UnrolledNetwork
+from fly64_assets.science.options import TrainingOptions
+from fly64_assets.science.physics.diffraction_torch import PatchGrid
+from fly64_assets.science.records import Progress, ProgressListener
+from fly64_assets.science.torch_runtime import require_torch
+
+require_torch()
+
+from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
+
+_WARMUP_STEPS = 20
+_EMA_DECAY = 0.98
+
+
+class UnrolledModule(LightningModule):
+    """Trains an :class:`UnrolledNetwork`; on counts, or on true patches if batches carry them.
+
+    Args:
+        network: what is trained.
+        coupling: of :func:`lift.mirror_coupling`.
+        probe: incoherent modes.
+        margin_px: unlit canvas border.
+        options: learning rate.
+        total_steps: length of the schedule.
+    """
+
+    def __init__(
+        self,
+        network: UnrolledNetwork,
+        coupling: np.ndarray,
+        probe: torch.Tensor,
+        margin_px: int,
+        options: TrainingOptions,
+        total_steps: int,
+    ) -> None:
+        super().__init__()
+        self.network = network
+        self._coupling, self._probe, self._margin_px = coupling, probe, margin_px
+        self._options, self._total_steps = options, total_steps
+        self._lifts: dict[tuple[int, int], SpectralLift] = {}
+
+    def training_step(self, batch: TrainingBatch, batch_index: int) -> torch.Tensor:
+        """Loss of one batch."""
+        del batch_index
+        loss = self._loss(batch)
+        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.amplitude))
+        return loss
+
+    def validation_step(self, batch: TrainingBatch, batch_index: int) -> None:
+        """Loss of held-out groups."""
+        del batch_index
+        self.log("validation_loss", self._loss(batch), batch_size=len(batch.amplitude))
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with a short warm-up and a cosine to zero."""
+        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self._options.learning_rate, weight_decay=1e-4)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def _rate(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+        return warm * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, step / self._total_steps)))))
+
+    def counts_losses(self, batches: Iterable[TrainingBatch]) -> tuple[float, float]:
+        """Poisson NLL per photon of the network's objects and of a flat object."""
+        photons = trained = flat = 0.0
+        with torch.no_grad():
+            for batch in batches:
+                data = self._data(batch)
+                weight, scale = float(batch.counts.sum()), float(batch.target_scale)
+                canvas = self.network(data)
+                trained += weight * float(counts_loss(canvas, data, batch.counts, scale))
+                flat += weight * float(counts_loss(torch.ones_like(canvas), data, batch.counts, scale))
+                photons += weight
+        return trained / photons, flat / photons
+
+    def _loss(self, batch: TrainingBatch) -> torch.Tensor:
+        data = self._data(batch)
+        canvas = self.network(data)
+        if batch.true_patches.numel():
+            return patch_loss(canvas, data, batch.true_patches)
+        return counts_loss(canvas, data, batch.counts, float(batch.target_scale))
+
+    def _data(self, batch: TrainingBatch) -> GroupData:
+        device = batch.amplitude.device
+        self._probe = self._probe.to(device)
+        rows, columns = batch.canvas_shape  # Lightning turns the tuple into a list on its way to a device
+        if (rows, columns) not in self._lifts:
+            self._lifts[rows, columns] = SpectralLift(self._coupling, (rows, columns), device)
+        return GroupData(
+            amplitude=batch.amplitude,
+            grid=PatchGrid(batch.positions_xy_px, batch.amplitude.shape[-1], (rows, columns)),
+            probe=self._probe,
+            counts_scale=batch.counts_scale,
+            lift=self._lifts[rows, columns].to(device),
+            margin_px=self._margin_px,
+        )
+
+
+class MovingAverage(Callback):
+    """Validates and ends with an exponential moving average of the weights, which generalises better than the last."""
+
+    def __init__(self) -> None:
+        self._average: dict[str, torch.Tensor] = {}
+        self._live: dict[str, torch.Tensor] = {}
+        self._steps = 0
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *_: object) -> None:
+        """Move the average towards the weights."""
+        del trainer
+        self._steps += 1
+        decay = min(_EMA_DECAY, self._steps / (self._steps + 10))
+        for name, value in pl_module.network.state_dict().items():
+            if name in self._average:
+                self._average[name].lerp_(value, 1 - decay)
+            else:
+                self._average[name] = value.detach().clone()
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Swap the average in."""
+        del trainer
+        self._live = {name: value.detach().clone() for name, value in pl_module.network.state_dict().items()}
+        if self._average:
+            pl_module.network.load_state_dict(self._average)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Swap the live weights back."""
+        del trainer
+        pl_module.network.load_state_dict(self._live)
+
+    def weights(self) -> dict[str, torch.Tensor]:
+        """The averaged weights."""
+        return {name: value.detach().cpu().clone() for name, value in self._average.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {"average": self._average, "steps": self._steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From checkpoints."""
+        self._average = {name: value.clone() for name, value in state_dict["average"].items()}
+        self._steps = state_dict["steps"]
+
+
+class History(Callback):
+    """Keeps one row per epoch and the best weights, ends training on a plateau, and tells the listener."""
+
+    def __init__(
+        self, average: MovingAverage, options: TrainingOptions, stage: str, progress: ProgressListener
+    ) -> None:
+        self._average, self._options, self._stage, self._progress = average, options, stage, progress
+        self.rows: list[dict[str, float]] = []
+        self.best_loss = float("inf")
+        self.best_epoch = 0
+        self.best_weights: dict[str, torch.Tensor] = {}
+        self.cpu_seconds = 0.0
+        self._clock = 0.0
+
+    def on_fit_start(self, *_: object) -> None:
+        """Start the clock."""
+        self._clock = time.process_time()
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Let the listener cancel between steps, not only between epochs."""
+        self._progress(Progress(self._stage, trainer.current_epoch, self._options.epochs))
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Record the epoch; validation has run by now."""
+        del pl_module
+        now = time.process_time()
+        self.cpu_seconds, self._clock = self.cpu_seconds + now - self._clock, now
+        metrics = trainer.callback_metrics
+        row = {
+            "epoch": trainer.current_epoch + 1,
+            "train_loss": float(metrics["train_loss"]),
+            "validation_loss": float(metrics["validation_loss"]),
+            "learning_rate": float(trainer.optimizers[0].param_groups[0]["lr"]),
+        }
+        self.rows.append(row)
+        if row["validation_loss"] < self.best_loss:
+            self.best_loss, self.best_epoch = row["validation_loss"], trainer.current_epoch + 1
+            self.best_weights = self._average.weights()
+        if trainer.current_epoch + 1 - self.best_epoch >= self._options.patience:
+            trainer.should_stop = True
+        self._progress(Progress(self._stage, trainer.current_epoch + 1, self._options.epochs, row["validation_loss"]))
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {
+            "rows": self.rows,
+            "best_loss": self.best_loss,
+            "best_epoch": self.best_epoch,
+            "best_weights": self.best_weights,
+            "cpu_seconds": self.cpu_seconds,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From checkpoints."""
+        self.rows = list(state_dict["rows"])
+        self.best_loss, self.best_epoch = state_dict["best_loss"], state_dict["best_epoch"]
+        self.best_weights, self.cpu_seconds = state_dict["best_weights"], state_dict["cpu_seconds"]
+
+
+class Checkpoint(Callback):
+    """Saves the whole state after every epoch, under its final name only once complete."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write, flush, rename."""
+        del pl_module
+        temporary = self._path.with_suffix(".tmp")
+        trainer.save_checkpoint(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(self._path)
+
+
+def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+    """Write the learning curve as CSV."""
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)

@@ -1,0 +1,118 @@
+"""The forward model of :mod:`diffraction` in torch: differentiable, batched over groups that share a canvas.
+
+A canvas is the piece of the object that the patches of one group see. Positions on a canvas are patch centres in
+canvas pixels, ``(x, y)``, with ``patch[i, j] = canvas(y + i - N/2, x + j - N/2)``, bilinear between pixels. Far
+fields are in FFT order (DC at ``[0, 0]``): measured amplitudes are brought there once by ``ifftshift``, instead of
+shifting every field.
+"""
+
+import numpy as np
+import torch
+from jaxtyping import Complex, Complex64, Float, Float64
+
+Canvas = Complex64[torch.Tensor, "groups H W"]
+Patches = Complex64[torch.Tensor, "groups C N N"]
+Fields = Complex64[torch.Tensor, "groups C modes N N"]
+
+
+class PatchGrid:
+    """Where the patches of each group lie on the group's canvas: cutting them out, and putting them back.
+
+    Args:
+        positions_xy_px: patch centres on the canvases.
+        patch_size_px: side N of the patches, even.
+        canvas_shape: rows and columns of every canvas.
+
+    Raises:
+        ValueError: a patch leaves its canvas.
+    """
+
+    def __init__(
+        self,
+        positions_xy_px: Float64[torch.Tensor, "groups C 2"],
+        patch_size_px: int,
+        canvas_shape: tuple[int, int],
+    ) -> None:
+        size = patch_size_px
+        rows, columns = canvas_shape
+        corner = positions_xy_px - size / 2
+        # The interpolation reads one more row and column; a patch at the far edge reads them with weight 1.
+        limit = torch.tensor([columns - size - 1, rows - size - 1], device=corner.device)
+        whole = torch.minimum(torch.floor(corner).long(), limit)
+        fraction = corner - whole
+        if bool((whole < 0).any()) or bool((fraction > 1).any()):
+            message = f"a patch of {size} px leaves its canvas of {rows} x {columns} px"
+            raise ValueError(message)
+        fraction = fraction.to(torch.float32)
+        self._fx, self._fy = fraction[..., 0, None, None], fraction[..., 1, None, None]
+        self.groups, self.members = positions_xy_px.shape[:2]
+        self.size, self.shape = size, (rows, columns)
+        axis = torch.arange(size + 1, device=corner.device)
+        first = whole[..., 1] * columns + whole[..., 0]
+        first = first + (torch.arange(self.groups, device=corner.device) * rows * columns)[:, None]
+        index = first[..., None, None] + axis[:, None] * columns + axis
+        self._index = index.reshape(-1)
+
+    def gather(self, canvas: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups C N N"]:
+        """Cut the patches, bilinear between pixels."""
+        side = self.size + 1
+        window = canvas.reshape(-1).index_select(0, self._index).view(self.groups, self.members, side, side)
+        rows = window[..., :-1, :] + self._fy * (window[..., 1:, :] - window[..., :-1, :])
+        return rows[..., :-1] + self._fx * (rows[..., 1:] - rows[..., :-1])
+
+    def scatter(self, patches: Complex[torch.Tensor, "groups C N N"]) -> Complex[torch.Tensor, "groups H W"]:
+        """Add patches onto the canvases: the adjoint of :meth:`gather`."""
+        pad = torch.nn.functional.pad
+        right = self._fx * patches
+        wide = pad(patches - right, (0, 1)) + pad(right, (1, 0))
+        lower = self._fy * wide
+        tall = pad(wide - lower, (0, 0, 0, 1)) + pad(lower, (0, 0, 1, 0))
+        rows, columns = self.shape
+        flat = torch.zeros(self.groups * rows * columns, dtype=patches.dtype, device=patches.device)
+        return flat.scatter_add(0, self._index, tall.reshape(-1)).view(self.groups, rows, columns)
+
+    def illumination(self, probe: Complex64[torch.Tensor, "modes N N"]) -> Float[torch.Tensor, "groups H W"]:
+        """Summed probe intensity on the canvases."""
+        intensity = probe_intensity(probe).to(torch.complex64)
+        return self.scatter(intensity.expand(self.groups, self.members, -1, -1)).real
+
+
+def probe_intensity(probe: Complex64[torch.Tensor, "modes N N"]) -> Float[torch.Tensor, "N N"]:
+    """Intensity summed over the incoherent modes."""
+    return (probe.real**2 + probe.imag**2).sum(dim=0)
+
+
+def far_fields(
+    patches: Complex64[torch.Tensor, "groups C N N"], probe: Complex64[torch.Tensor, "modes N N"]
+) -> Complex64[torch.Tensor, "groups C modes N N"]:
+    """Far field of every mode, energy preserving, DC at ``[0, 0]``."""
+    return torch.fft.fft2(patches[:, :, None] * probe, norm="ortho")
+
+
+def back_fields(
+    fields: Complex64[torch.Tensor, "groups C modes N N"], probe: Complex64[torch.Tensor, "modes N N"]
+) -> Complex64[torch.Tensor, "groups C N N"]:
+    """Adjoint of :func:`far_fields`: inverse transform times the conjugate probe, summed over modes."""
+    return (torch.fft.ifft2(fields, norm="ortho") * probe.conj()).sum(dim=2)
+
+
+def summed_intensity(fields: Complex64[torch.Tensor, "groups C modes N N"]) -> Float[torch.Tensor, "groups C N N"]:
+    """Intensity of the far field, summed over modes."""
+    return (fields.real**2 + fields.imag**2).sum(dim=2)
+
+
+def to_fft_order(detector: Float[torch.Tensor, "*b N N"]) -> Float[torch.Tensor, "*b N N"]:
+    """Bring DC-centred detector images to FFT order."""
+    return torch.fft.ifftshift(detector, dim=(-2, -1))
+
+
+def canvas_frame(positions_xy_px: Float64[np.ndarray, "n 2"], patch_size_px: int) -> tuple[int, int, int, int]:
+    """The smallest canvas that holds the patches of all positions: first row, first column, rows, columns.
+
+    >>> canvas_frame(np.array([[40.0, 50.5], [60.0, 52.0]]), 64)
+    (18, 8, 67, 85)
+    """
+    half = patch_size_px // 2
+    x_low, y_low = np.floor(positions_xy_px.min(axis=0)).astype(int)
+    x_high, y_high = np.floor(positions_xy_px.max(axis=0)).astype(int)
+    return int(y_low - half), int(x_low - half), int(y_high - y_low + 2 * half + 1), int(x_high - x_low + 2 * half + 1)
