@@ -19,7 +19,6 @@ from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_metadata, validate_dataset
 from fly64_assets.science.interop.ptychodus import read_product
 from fly64_assets.science.metrics.table import table_faults
-from fly64_assets.science.models.bundle import read_bundle
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.records import Fault
 from fly64_assets.science.scan import read_scan
@@ -148,6 +147,8 @@ def _overlap_between_zero_and_one(workspace: Workspace, files: PartitionFiles) -
 
 def _bundle_matches_catalog(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     """Every wts.h5.zip has the SHA256 of the catalog and loads strictly, without unpickling anything."""
+    from fly64_assets.science.models.bundle import read_bundle  # imports torch
+
     faults = []
     for name in sorted(name for name in files.files if name.endswith("wts.h5.zip")):
         try:

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import dagster as dg
+from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from fly64_assets.orchestration.assets.comparison import comparison_assets
 from fly64_assets.orchestration.assets.reconstruction import reconstruction_assets
@@ -29,6 +30,11 @@ def build_definitions(
         data_root: absolute folder that holds the study's files.
         listener: told of all progress, besides the run log.
     """
+    with disable_dagster_warnings():  # partitioned checks and mappings are beta; the version is pinned and tested
+        return _build(study, data_root, listener)
+
+
+def _build(study: Study, data_root: Path, listener: ProgressListener) -> dg.Definitions:
     assets = study_assets(study)
     workspace = Workspace(study, data_root, listener)
     schedules, sensors = study_automation(workspace, code_versions(assets))
@@ -46,13 +52,14 @@ def build_definitions(
 def study_assets(study: Study) -> list[dg.AssetsDefinition]:
     """The eight assets, upstream first."""
     partitions = StudyPartitions(study)
-    return [
-        *simulation_assets(partitions),
-        *view_assets(partitions),
-        *training_assets(partitions),
-        *reconstruction_assets(partitions),
-        *comparison_assets(partitions),
-    ]
+    with disable_dagster_warnings():
+        return [
+            *simulation_assets(partitions),
+            *view_assets(partitions),
+            *training_assets(partitions),
+            *reconstruction_assets(partitions),
+            *comparison_assets(partitions),
+        ]
 
 
 def code_versions(assets: list[dg.AssetsDefinition]) -> dict[str, str]:

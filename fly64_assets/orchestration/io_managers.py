@@ -2,11 +2,11 @@
 
 import atexit
 import sys
-import warnings
 from pathlib import Path
 
 import click
 import dagster as dg
+from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
 from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles, open_partition
@@ -78,7 +78,7 @@ def published_output(
         files=records,
     )
     provenance = dg.MetadataValue.json(entry.provenance)
-    with warnings.catch_warnings(action="ignore", category=dg.BetaWarning):  # data_version is a beta parameter
+    with disable_dagster_warnings():  # data_version is a beta parameter
         return dg.Output(stage, data_version=dg.DataVersion(version), metadata={**metadata, PROVENANCE: provenance})
 
 

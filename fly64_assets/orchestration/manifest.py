@@ -2,11 +2,13 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from fly64_assets.science.models.training import TrainingResult
 from fly64_assets.storage import FileRecord, update_json
 from fly64_assets.study import dose_key
+
+if TYPE_CHECKING:
+    from fly64_assets.science.models.training import TrainingResult
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,7 @@ class TrainingLedger:
         """A job ended without a bundle."""
         self._set(job, {"status": "failed", "error": error})
 
-    def record_success(self, job: JobKey, result: TrainingResult, bundle_path: str, record: FileRecord) -> None:
+    def record_success(self, job: JobKey, result: "TrainingResult", bundle_path: str, record: FileRecord) -> None:
         """A job ended with a bundle."""
         self._set(
             job,

@@ -111,6 +111,10 @@ class Walk:
         self.outcomes[item] = outcome
         if outcome.success:
             self.done.add(item)
+            entry = self.freshness.entry(item)
+            if entry is not None and entry.skip_reason is not None:
+                self.display.settled(PartitionState(item, "skipped", (entry.skip_reason,)))
+                return
         else:
             self.failed[item] = outcome.cause
         self.display.ended(outcome)

@@ -15,7 +15,6 @@ from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import loss_curve, reconstruction_preview
 from fly64_assets.science.interop.ptychodus import read_product, write_product
-from fly64_assets.science.reconstruction.network_inference import reconstruct_with_network
 from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.records import SPLITS, Measurement, ProgressListener, Reconstruction, Split
 from fly64_assets.storage import StagedFolder, read_json, staged
@@ -147,6 +146,8 @@ class ProductSet:
         baseline: PartitionFiles,
     ) -> None:
         """Apply the baseline's bundle and, unless this is the baseline view, the view's own."""
+        from fly64_assets.science.reconstruction.network_inference import reconstruct_with_network  # imports torch
+
         folder = self.study.seed_folder(seed)
         gridsize = self.study.views[view].gridsize
         methods = {"baseline": (baseline.path(f"{folder}gs1/wts.h5.zip"), None)}

@@ -5,7 +5,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 import dagster as dg
@@ -18,9 +18,11 @@ from fly64_assets.orchestration.previews import optional_picture, table
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.orchestration.run_config import TrainingOverrides
 from fly64_assets.science.figures import loss_curve
-from fly64_assets.science.models.training import TrainingResult, train_network
 from fly64_assets.storage import FileRecord, StagedFolder, digest_of, read_json, record_of, staged
 from fly64_assets.study import Study, dose_label, split_partition
+
+if TYPE_CHECKING:
+    from fly64_assets.science.models.training import TrainingResult
 
 BUNDLE_NAME = "wts.h5.zip"
 COSTS_FILE = "costs.json"
@@ -127,7 +129,9 @@ def _train(
     view_files: PartitionFiles,
     seed: int,
     stage: StagedFolder,
-) -> TrainingResult:
+) -> "TrainingResult":
+    from fly64_assets.science.models.training import train_network  # seconds of imports that the UI does without
+
     dose, view = split_partition(item.partition)
     name = f"{study.seed_folder(seed)}{view}_train.npz"
     parameter_hash = study.parameter_hash("trained_bundle", item.partition)
@@ -166,7 +170,7 @@ def _announce(
     context: dg.AssetExecutionContext,
     ledger: TrainingLedger,
     job: JobKey,
-    result: TrainingResult,
+    result: "TrainingResult",
     stage: StagedFolder,
     folder: Path,
 ) -> None:
@@ -185,7 +189,7 @@ def _announce(
 
 
 def _bundle_metadata(
-    study: Study, item: PartitionId, stage: StagedFolder, results: dict[int, TrainingResult]
+    study: Study, item: PartitionId, stage: StagedFolder, results: dict[int, "TrainingResult"]
 ) -> dict[str, Any]:
     _, view = split_partition(item.partition)
     names = {seed: bundle_file(study, view, seed) for seed in results}
@@ -200,7 +204,7 @@ def _bundle_metadata(
     }
 
 
-def _verdict_rows(results: dict[int, TrainingResult]) -> list[dict[str, Any]]:
+def _verdict_rows(results: dict[int, "TrainingResult"]) -> list[dict[str, Any]]:
     return [
         {"seed": seed, "verdict": name, "passed": bool(verdict["passed"]), "details": str(verdict.get("details", ""))}
         for seed, result in results.items()

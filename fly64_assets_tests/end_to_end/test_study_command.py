@@ -1,0 +1,195 @@
+"""`fly64 study` on the tiny study, as a user runs it: complete, again, killed, tampered with, failing."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from fly64_assets.storage import sha256_of
+from fly64_assets_tests.orchestration.catalog_builder import flip_bit
+
+TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
+CELLS = ("baseline", "dense", "sparse")
+
+
+def environment(root: Path) -> dict[str, str]:
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLY64_", "DAGSTER_"))}
+    return {**kept, "FLY64_DATA_ROOT": str(root), "FLY64_STUDY": str(TINY), "OMP_NUM_THREADS": "1"}
+
+
+def fly64(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "fly64_assets.cli", *arguments]
+    return subprocess.run(command, env=environment(root), capture_output=True, text=True, timeout=400, check=False)
+
+
+def dagster(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    variables = {
+        "DAGSTER_HOME": str(root / "dagster"),
+        "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
+        "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": "1000|dense",
+    }
+    return subprocess.run(
+        [sys.executable, "-m", "dagster", *arguments],
+        env={**environment(root), **variables},
+        capture_output=True,
+        text=True,
+        timeout=400,
+        check=False,
+    )
+
+
+def bundles(root: Path) -> dict[str, str]:
+    return {str(path.relative_to(root)): sha256_of(path) for path in sorted(root.rglob("wts.h5.zip"))}
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """One complete run that the tests of this module look at; those that change files restore them."""
+    root = tmp_path_factory.mktemp("tiny")
+    return root, fly64(root, "study", "--jobs", "2")
+
+
+@pytest.mark.slow
+def test_it_materializes_all_eight_assets_and_says_where_the_results_are(finished) -> None:
+    root, result = finished
+    assert result.returncode == 0, result.stdout + result.stderr
+    cell = Path("dose_1000/dense")
+    expected = [
+        "scan/scan.npz",
+        "simulated_dataset/dose_1000/patched_train.npz",
+        "simulated_dataset/dose_1000/patched_test.npz",
+        f"overlap_view/{cell}/dense_train.npz",
+        f"overlap_view/{cell}/dense_test.npz",
+        f"overlap_view/{cell}/metrics_bundle.json",
+        f"trained_bundle/{cell}/gs2/wts.h5.zip",
+        "trained_bundle/dose_1000/baseline/gs1/wts.h5.zip",
+        *(f"network_reconstruction/{cell}/{m}_{s}.h5" for m in ("pinn", "pinn_refined", "baseline") for s in ("train", "test")),
+        f"pty_chi_reconstruction/{cell}/pty_chi_test.h5",
+        f"comparison_metrics/{cell}/comparison_metrics.csv",
+        f"comparison_metrics/{cell}/frc_curves.csv",
+        f"comparison_metrics/{cell}/comparison.png",
+        "study_report/report.html",
+        "study_report/metrics.csv",
+        "study_report/metrics.parquet",
+    ]
+    assert [name for name in expected if not (root / name).is_file()] == []
+    assert f"report {root}/study_report/report.html" in result.stdout
+    for name, digest in bundles(root).items():
+        assert f"bundle {name}  sha256 {digest}" in result.stdout
+
+
+@pytest.mark.slow
+def test_the_manifest_names_every_job_with_relative_paths_and_true_digests(finished) -> None:
+    root, _ = finished
+    jobs = json.loads((root / "trained_bundle/training_manifest.json").read_text())["jobs"]
+    by_view = {job["view"]: job for job in jobs}
+    assert {view: job["status"] for view, job in by_view.items()} == {
+        "baseline": "completed",
+        "dense": "completed",
+        "sparse": "skipped",
+    }
+    for view in ("baseline", "dense"):
+        path = root / by_view[view]["bundle_path"]
+        assert not Path(by_view[view]["bundle_path"]).is_absolute()
+        assert sha256_of(path) == by_view[view]["bundle_sha256"]
+        assert path.stat().st_size == by_view[view]["bundle_size_bytes"]
+
+
+@pytest.mark.slow
+def test_a_view_with_too_few_positions_is_a_recorded_skip_with_its_reason(finished) -> None:
+    root, result = finished
+    skipped = json.loads((root / "trained_bundle/skip_summary.json").read_text())["skipped"]
+    assert [entry["view"] for entry in skipped] == ["sparse"]
+    assert skipped[0]["reason"] in result.stdout
+    assert skipped[0]["reason"].split(";")[0] in (root / "study_report/report.html").read_text().replace("&#39;", "'")
+
+
+@pytest.mark.slow
+def test_the_same_command_again_recomputes_nothing(finished) -> None:
+    root, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*.[hnc][5ps]*")}
+    begun = time.monotonic()
+    result = fly64(root, "study")
+    assert result.returncode == 0
+    assert "0 partitions computed" in result.stdout
+    assert time.monotonic() - begun < 30
+    assert {path: path.stat().st_mtime_ns for path in root.rglob("*.[hnc][5ps]*")} == before
+    assert "0 of" in fly64(root, "study", "--dry-run").stdout
+
+
+@pytest.mark.slow
+def test_a_tampered_bundle_stops_its_readers_in_a_new_run(finished) -> None:
+    root, _ = finished
+    bundle = root / "trained_bundle/dose_1000/dense/gs2/wts.h5.zip"
+    flip_bit(bundle, 4001)
+    try:
+        result = dagster(root, "asset", "materialize", "--select", "network_reconstruction")
+        assert result.returncode != 0
+        last = result.stderr.strip().splitlines()[-1]
+        assert last.startswith("fly64: trained_bundle[1000|dense] does not match the catalog")
+        assert sha256_of(bundle) in last
+    finally:
+        flip_bit(bundle, 4001)
+
+
+@pytest.mark.slow
+def test_bare_dagster_materializes_the_default_partition(finished) -> None:
+    root, _ = finished
+    before = bundles(root)
+    result = dagster(root, "asset", "materialize", "--select", "trained_bundle")
+    assert result.returncode == 0, result.stderr[-2000:]
+    digest = before["trained_bundle/dose_1000/dense/gs2/wts.h5.zip"]
+    assert "dense (dose=1e3) → Bundle: trained_bundle/dose_1000/dense/gs2/wts.h5.zip" in result.stdout
+    assert f"dense (dose=1e3) → SHA256: {digest}" in result.stdout
+    assert bundles(root) == before
+
+
+@pytest.mark.slow
+def test_a_missing_upstream_is_said_in_one_clear_last_line(tmp_path: Path) -> None:
+    assert fly64(tmp_path, "environment").returncode == 0
+    result = dagster(tmp_path, "asset", "materialize", "--select", "trained_bundle")
+    assert result.returncode != 0
+    last = result.stderr.strip().splitlines()[-1]
+    assert last == (
+        "fly64: overlap_view[1000|dense] has not been materialized. "
+        "Make it with: dagster asset materialize --select overlap_view --partition '1000|dense'"
+    )
+
+
+@pytest.mark.slow
+def test_killed_in_a_training_it_goes_on_to_the_same_digest(finished, tmp_path: Path) -> None:
+    root, _ = finished
+    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--views", "dense"]
+    process = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.DEVNULL, start_new_session=True)
+    deadline = time.monotonic() + 300
+    while not list((tmp_path / ".work").rglob("*.ckpt*")) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    result = fly64(tmp_path, "study", "--views", "dense")
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "was interrupted and is marked as failed" in result.stdout
+    expected = bundles(root)
+    assert bundles(tmp_path) == {name: expected[name] for name in expected if "sparse" not in name}
+
+
+@pytest.mark.slow
+def test_a_failed_partition_is_named_and_the_others_go_on(tmp_path: Path) -> None:
+    broken = TINY.read_text().replace("pty_chi: {epochs: 3, batch_size: 16}", "pty_chi: {epochs: 3, start: pinn}")
+    (tmp_path / "broken.yaml").write_text(broken)
+    root = tmp_path / "root"
+    variables = {**environment(root), "FLY64_STUDY": str(tmp_path / "broken.yaml")}
+    command = [sys.executable, "-m", "fly64_assets.cli", "study"]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 1
+    assert "FAILED pty_chi_reconstruction[1000|baseline]" in result.stdout
+    assert "has no PINN product" in result.stdout
+    assert "retry with: dagster asset materialize --select pty_chi_reconstruction" in result.stdout
+    assert (root / "comparison_metrics/dose_1000/dense/comparison_metrics.csv").exists()
+    report = (root / "study_report/report.html").read_text()
+    assert "has no PINN product" in report

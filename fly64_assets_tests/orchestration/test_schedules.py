@@ -1,0 +1,73 @@
+"""The schedule requests what is missing or stale, and says why it leaves the rest alone."""
+
+import time
+
+import dagster as dg
+
+from fly64_assets.orchestration.code_location import build_definitions
+from fly64_assets.orchestration.jobs import CELL_JOB, REPORT_JOB
+from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId
+from fly64_assets.orchestration.schedules import decide, requests_of
+from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
+from fly64_assets_tests.orchestration.test_freshness import fill
+
+CELLS = [f"{dose}|{view}" for dose in (1000, 10000, 100000) for view in ("baseline", "dense", "sparse")]
+
+
+def complete(catalog: CatalogBuilder, cells: list[str]) -> None:
+    catalog.materialize(PartitionId("scan"))
+    for dose in ("1000", "10000", "100000"):
+        catalog.materialize(PartitionId("simulated_dataset", dose))
+    for cell in cells:
+        for asset in CELL_ASSETS:
+            catalog.materialize(PartitionId(asset, cell))
+
+
+def test_it_requests_exactly_the_cells_that_are_left(catalog: CatalogBuilder) -> None:
+    complete(catalog, CELLS[:4])
+    running, failing = CELLS[4], CELLS[5]
+    catalog.start_run(PartitionId("trained_bundle", running), dg.DagsterRunStatus.STARTED)
+    for _ in range(3):
+        catalog.start_run(PartitionId("trained_bundle", failing), dg.DagsterRunStatus.FAILURE)
+    decision = decide(catalog.freshness(), max_failures=3)
+    assert [unit.partition for unit in decision.requested if unit.job == CELL_JOB] == [CELLS[6], CELLS[7], CELLS[8]]
+    assert any(running in text and "in progress" in text for text in decision.left_alone)
+    assert any(failing in text and "3 times in a row" in text for text in decision.left_alone)
+    requests = [request for request in requests_of(decision, "hash") if request.partition_key in CELLS]
+    assert [request.partition_key for request in requests] == CELLS[6:]
+    assert all({key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests)
+
+
+def test_a_success_after_failures_counts_again_from_zero(catalog: CatalogBuilder) -> None:
+    complete(catalog, CELLS[:8])
+    item = PartitionId("trained_bundle", CELLS[8])
+    for status in (*[dg.DagsterRunStatus.FAILURE] * 3, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
+        catalog.start_run(item, status)
+    assert CELLS[8] in [unit.partition for unit in decide(catalog.freshness(), max_failures=3).requested]
+
+
+def test_upstream_units_leave_the_queue_first(catalog: CatalogBuilder) -> None:
+    decision = decide(catalog.freshness(), max_failures=3)
+    priorities = [unit.priority for unit in decision.requested]
+    assert priorities == sorted(priorities, reverse=True)
+    assert decision.requested[0].name == "scan_of_study"
+    assert decision.requested[-1].job == REPORT_JOB
+
+
+def test_a_tick_with_nothing_to_do_requests_nothing_and_says_why(catalog: CatalogBuilder) -> None:
+    fill(catalog)
+    definitions = build_definitions(catalog.study, catalog.data_root)
+    schedule = definitions.get_schedule_def("nightly_dose_backfill")
+    with dg.build_schedule_context(
+        instance=catalog.instance, repository_def=definitions.get_repository_def()
+    ) as context:
+        result = schedule.evaluate_tick(context)
+    assert not result.run_requests
+    assert "nothing is missing or stale" in (result.skip_message or "")
+
+
+def test_a_tick_over_five_hundred_cells_takes_seconds(catalog: CatalogBuilder) -> None:
+    study = catalog.study.model_copy(update={"doses": tuple(float(100 + k) for k in range(167))})
+    begun = time.process_time()
+    decide(catalog.freshness(study), max_failures=3)
+    assert time.process_time() - begun < 5
