@@ -16,6 +16,9 @@ from fly64_assets.science.options import ObjectOptions
 
 Maps = tuple[np.ndarray, np.ndarray]
 
+_GRAIN_LAYERS = 2.5
+"""How often grains cover the object, on average."""
+
 _STAR_PERIODS = 24
 _STAR_RADIUS = 0.33
 """Radius of the amplitude star of natural_image, as a fraction of the shorter side."""
@@ -73,30 +76,30 @@ def read_object(options: ObjectOptions) -> ComplexObject:
 def _mixed(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
     """Overlapping grains of all sizes, smooth swells, fine texture and a spoke target: edges and slopes everywhere."""
     grains_a, grains_b = _grains(shape, rng)
-    swell = _power_law_noise(shape, rng, exponent=3.0)
+    swell = _power_law_noise(shape, rng, exponent=2.5)
     texture_a = _power_law_noise(shape, rng, exponent=1.0)
     texture_b = _power_law_noise(shape, rng, exponent=1.0)
     side = min(shape)
     centre = (shape[0] * rng.uniform(0.3, 0.7), shape[1] * rng.uniform(0.3, 0.7))
     spokes, disc = _star(shape, centre, 0.22 * side, 18)
-    phase = 0.45 * grains_a + 0.35 * swell + 0.20 * texture_a
-    phase = np.where(disc, 0.55 * phase + 0.45 * spokes, phase)
-    absorption = 0.35 * grains_b + 0.25 * grains_a + 0.20 * (1 - swell) + 0.20 * texture_b
-    absorption = np.where(disc, 0.8 * absorption + 0.2 * spokes, absorption)
+    phase = 0.50 * grains_a + 0.35 * swell + 0.15 * texture_a
+    phase = np.where(disc, 0.45 * phase + 0.55 * spokes, phase)
+    absorption = 0.40 * grains_b + 0.20 * grains_a + 0.25 * (1 - swell) + 0.15 * texture_b
+    absorption = np.where(disc, 0.75 * absorption + 0.25 * spokes, absorption)
     return _unit_range(phase), _unit_range(absorption)
 
 
 def _grains(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
     """Ellipses and rectangles that occlude each other, areas by a power law, two independent values each."""
     rows, columns = shape
-    smallest, largest = 1.5, 0.3 * min(shape)
-    count = min(20_000, int(6 * rows * columns / smallest**2 / 40) + 60)
-    uniform = rng.random(count)
-    radii = (largest**-2 + uniform * (smallest**-2 - largest**-2)) ** -0.5
-    maps = np.zeros((2, rows, columns))
-    for radius in np.sort(radii)[::-1]:  # large first, so that small ones stay visible
-        values = rng.random(2)
-        _paint_grain(maps, radius, values, rng)
+    smallest, largest = 2.0, max(3.0, 0.25 * min(shape))
+    # Radii by the inverse-cube law that makes occluding grains look alike at every magnification.
+    area = 2 * np.pi * np.log(largest / smallest) / (smallest**-2 - largest**-2)
+    count = int(_GRAIN_LAYERS * rows * columns / area) + 1
+    radii = (largest**-2 + rng.random(count) * (smallest**-2 - largest**-2)) ** -0.5
+    maps = np.full((2, rows, columns), 0.5)
+    for radius in radii:
+        _paint_grain(maps, radius, rng.random(2), rng)
     return maps[0], maps[1]
 
 
@@ -115,7 +118,7 @@ def _paint_grain(maps: np.ndarray, radius: float, values: np.ndarray, rng: np.ra
 
 
 def _power_law_noise(shape: tuple[int, int], rng: np.random.Generator, exponent: float) -> np.ndarray:
-    """Gaussian noise whose amplitude falls as frequency to ``-exponent / 2``... squared into [0, 1]."""
+    """Noise in [0, 1] whose Fourier amplitude falls as frequency to ``-exponent``."""
     frequency = np.hypot(scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None, :])
     frequency[0, 0] = np.inf
     spectrum = scipy.fft.rfft2(rng.standard_normal(shape)) * frequency**-exponent
