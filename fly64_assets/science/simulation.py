@@ -8,13 +8,13 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fly64_assets.science.contract.dataset_file import DatasetWriter
+from fly64_assets.science.contract.from_counts import UNITS, package_versions
 from fly64_assets.science.contract.structure_rules import CONTRACT_VERSION
 from fly64_assets.science.options import DoseOptions, SplitOptions
 from fly64_assets.science.physics.diffraction import (
@@ -249,23 +249,3 @@ def _metadata(scan: Scan, summary: SimulationSummary, split: Split, seed: int, p
         "units": UNITS,
         "versions": package_versions(),
     }
-
-
-UNITS = {
-    "diffraction": "amplitude: sqrt(photons) / counts_scale",
-    "xcoords": "object px, patch centre, column",
-    "ycoords": "object px, patch centre, row",
-    "expected_photons": "photons per pattern, noise-free",
-    "Y": "complex transmission",
-}
-
-
-def package_versions() -> dict[str, str]:
-    """Versions of the packages that shape the data."""
-    found = {}
-    for name in ("fly64_assets", "numpy", "scipy"):
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "uninstalled"
-    return found

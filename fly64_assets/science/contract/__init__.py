@@ -9,6 +9,7 @@ from fly64_assets.science.contract.dataset_file import (
 )
 from fly64_assets.science.contract.npz_reading import UnreadableNpzError, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
+from fly64_assets.science.contract.raw_import import ImportSummary, RawImportError, import_raw
 from fly64_assets.science.contract.rules import REMEDIES
 from fly64_assets.science.contract.structure_rules import CONTRACT_VERSION, METADATA_KEYS, REQUIRED_KEYS
 from fly64_assets.science.contract.validation import validate_dataset
@@ -20,7 +21,10 @@ __all__ = [
     "REQUIRED_KEYS",
     "DatasetError",
     "DatasetWriter",
+    "ImportSummary",
+    "RawImportError",
     "UnreadableNpzError",
+    "import_raw",
     "read_dataset",
     "read_expected_photons",
     "read_headers",
