@@ -154,6 +154,6 @@ def value_limits(values: Num[np.ndarray, "..."], *, percentile: float = 0.5) -> 
 def centred_phase(
     field: Num[np.ndarray, "rows columns"], reference: Num[np.ndarray, "rows columns"] | None = None
 ) -> Num[np.ndarray, "rows columns"]:
-    """Phase in radians about the circular mean of ``reference`` (the field itself by default), so that it does not wrap."""
+    """Phase in radians about the circular mean of ``reference``, by default of the field, so that it does not wrap."""
     mean_direction = np.angle(np.sum(field if reference is None else reference))
     return np.angle(field * np.exp(-1j * mean_direction))

@@ -23,7 +23,7 @@ from fly64_assets.science.figures.canvas import (
     to_png,
     value_limits,
 )
-from fly64_assets.science.figures.palette import method_style
+from fly64_assets.science.palette import method_style
 from fly64_assets.science.records import METHODS
 
 FAILURE_COLOUR = "#b42318"

@@ -209,18 +209,21 @@ def _reconstruction_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
 def _training_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     """What training costs, and after how many reconstructions a network has cost no more than pty_chi."""
     medians, common = _median_times(scores, cells)
-    parts = []
+    costs, repaid = [], []
     for method in METHODS[:-1]:
         training = [t for t in (_positive(scores.get(*c, method, "cpu_seconds_train")) for c in common) if t]
         if training:
             seconds = statistics.median(training)
             saved = medians.get("pty_chi", -math.inf) - medians.get(method, math.inf)
-            repaid = ""
+            costs.append(f"{number_text(seconds, 2)} for `{method}`")
             if saved > 0:
-                n = counted(max(1, math.ceil(seconds / saved)), "reconstruction")
-                repaid = f" (in time, {n} instead of `pty_chi` repay it)"
-            parts.append(f"{number_text(seconds, 2)} for `{method}`{repaid}")
-    return [f"Training takes, in CPU-seconds per bundle, {listed(parts)}."] if parts else []
+                repaid.append(f"{max(1, math.ceil(seconds / saved)):,} with `{method}`")
+    if not costs:
+        return []
+    sentence = f"Training a bundle takes {listed(costs)} CPU-seconds."
+    if repaid:
+        sentence += f" In time alone that is repaid by so many reconstructions in place of `pty_chi`: {listed(repaid)}."
+    return [sentence]
 
 
 def _median_times(scores: Scores, cells: Sequence[Cell]) -> tuple[dict[str, float], list[Cell]]:

@@ -27,7 +27,12 @@ def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str
     if not cells:
         return _missing_cells(data)
     found = [*_missing_cells(data), *_reference(data), *_fluence(data, scores), *_uncertainty(data, scores, cells)]
-    found += [*_fewer_methods(scores, cells), *_registration(scores, cells), *_no_better_than_flat(scores, cells)]
+    found += [
+        *_fewer_methods(scores, cells),
+        *_unscored(scores, cells),
+        *_registration(scores, cells),
+        *_no_better_than_flat(scores, cells),
+    ]
     found += [*_noise_fitted(scores, cells), *_supervision(scores, cells), *_below_bound(scores, cells)]
     return found
 
@@ -103,6 +108,16 @@ def _fewer_methods(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     return sentences
 
 
+def _unscored(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    by_reason: dict[tuple[str, str], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        for method in METHODS:
+            reason = scores.unscored(*cell, method)
+            if reason:
+                by_reason[method, reason].append(cell)
+    return [f"No score for `{m}` in {cells_text(found, cells)}: {reason}." for (m, reason), found in by_reason.items()]
+
+
 def _noise_fitted(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     def fitted(cell: Cell, method: str) -> bool:
         excess = scores.get(*cell, method, "excess_nll")
@@ -141,9 +156,7 @@ def _supervision(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     if counts["baseline"] and counts["pinn"]:
         mine, other = statistics.median(counts["baseline"]), statistics.median(counts["pinn"])
         numbers = f" ({mine:,.0f} patterns in the median, `pinn` {other:,.0f})"
-    return [
-        f"`baseline` learned from the whole train split{numbers}, with the object as target; `pinn` from counts only."
-    ]
+    return [f"`baseline` learned from the whole train split{numbers}, with the object as target; `pinn` from counts."]
 
 
 def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:

@@ -1,14 +1,16 @@
 """The charts of a report: which quantity against which, from the scores, as groups of small panels."""
 
 import math
+import statistics
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from fly64_assets.science.figures.palette import method_style
+from fly64_assets.science.palette import method_style
 from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.data import CellRecord, ReportData
 from fly64_assets.science.report.scores import Estimate, Scores
@@ -62,7 +64,7 @@ def quality_against_dose(data: ReportData, scores: Scores, quantity: Quantity) -
             rules = (Rule(0.0, ""),) if quantity.metric == "excess_nll" else ()
             text = f"{quantity.label} of each method against dose, view {view}, test split. {quantity.better}"
             y_axis = Axis(quantity.label, log=quantity.metric == "rmse", limits=limits)
-            charts.append(draw(Chart(f"{view} · {quantity.label}", text, x_axis, y_axis, shown, rules)))
+            charts.append(draw(Chart(_view_title(data, view), text, x_axis, y_axis, shown, rules)))
     return charts
 
 
@@ -79,7 +81,7 @@ def quality_against_overlap(data: ReportData, scores: Scores) -> list[Markup]:
             series.append(Series(method, method, points, method_style(method).marker, method_style(method).dash))
         shown = tuple(s for s in series if s.points)
         if shown:
-            title = f"{dose_text(dose)} {DOSE_LABEL}"
+            title = f"{dose_text(dose)} per pattern"
             text = f"Phase SSIM against the measured overlap at {dose:g} photons per pattern, test split."
             x_axis = Axis("measured overlap", limits=(min(0.0, *(o for o, _ in known)), 1.0))
             charts.append(draw(Chart(title, text, x_axis, Axis("phase SSIM", limits=(0.0, 1.0)), shown)))
@@ -116,7 +118,7 @@ def quality_against_cost(data: ReportData, scores: Scores) -> list[Markup]:
     for cell in data.all_cells():
         series = [s for m in METHODS for s in _cost_series(data, scores, cell, m)]
         if series:
-            title = f"{cell.view} · {dose_text(cell.dose)}"
+            title = f"{cell.view}, {dose_text(cell.dose)}"
             text = f"Phase SSIM against CPU-seconds, {cell.view} at {cell.dose:g} photons per pattern, test split."
             x_axis = Axis("CPU-seconds", log=True)
             chart = Chart(title, text, x_axis, Axis("", limits=(0.0, 1.0)), tuple(series), direct_labels=False)
@@ -126,18 +128,17 @@ def quality_against_cost(data: ReportData, scores: Scores) -> list[Markup]:
 
 def frc_charts(data: ReportData) -> list[Markup]:
     """One panel per cell: Fourier ring correlation with the object, test split, mean over seeds."""
-    if data.frc.empty:
-        return []
-    rows = data.frc[data.frc["split"] == "test"]
+    curves = _mean_curves(data.frc)
     charts = []
     for cell in data.all_cells():
-        mine = rows[(rows["dose"] == cell.dose) & (rows["view"] == cell.view)]
-        series = tuple(s for m in METHODS for s in _frc_series(mine, m))
-        if series:
-            title = f"{cell.view} · {dose_text(cell.dose)}"
+        mine = {m: curves[cell.dose, cell.view, m] for m in METHODS if (cell.dose, cell.view, m) in curves}
+        if mine:
+            series = tuple(Series(m, m, points, None, method_style(m).dash) for m, points in mine.items())
+            floor = min(0.0, *(math.floor(p.y * 5) / 5 for points in mine.values() for p in points))
             text = f"Fourier ring correlation with the object, {cell.view} at {cell.dose:g} photons per pattern."
             x_axis = Axis("spatial frequency, cycles/px", limits=(0.0, 0.5))
-            y_axis = Axis("FRC", limits=(_frc_floor(mine), 1.0))
+            y_axis = Axis("FRC", limits=(floor, 1.0))
+            title = f"{cell.view}, {dose_text(cell.dose)}"
             charts.append(draw(Chart(title, text, x_axis, y_axis, series, (Rule(0.5, "0.5"),), direct_labels=False)))
     return charts
 
@@ -156,6 +157,11 @@ def cell_fluence(data: ReportData, scores: Scores, dose: float, view: str) -> fl
     records = (c.view_summary.get("test", {}) for c in data.cells if (c.dose, c.view) == (dose, view))
     values = [r["photons_per_object_pixel"] for r in records if r.get("photons_per_object_pixel") is not None]
     return float(values[0]) if values else math.nan
+
+
+def _view_title(data: ReportData, view: str) -> str:
+    overlaps = [o for o in map(measured_overlap, (c for c in data.cells if c.view == view)) if math.isfinite(o)]
+    return f"{view}, overlap {fixed_text(statistics.median(overlaps))}" if overlaps else view
 
 
 def _dose_axis(data: ReportData) -> Axis:
@@ -244,32 +250,27 @@ def _cost_series(data: ReportData, scores: Scores, cell: CellRecord, method: str
 
 
 def _frontier_points(frontier: pd.DataFrame | None, cell: CellRecord, method: str) -> tuple[Point, ...]:
-    if frontier is None or frontier.empty:
-        return ()
-    chosen = (frontier["dose"] == cell.dose) & (frontier["view"] == cell.view) & (frontier["method"] == method)
-    if "split" in frontier:
-        chosen &= frontier["split"] == "test"
-    rows = frontier[chosen]
-    if "seed" in rows and len(rows):
-        rows = rows[rows["seed"] == rows["seed"].min()]
-    rows = rows[(rows["cpu_seconds"] > 0) & np.isfinite(rows["value"])].sort_values("cpu_seconds")
-    return tuple(Point(float(x), float(y)) for x, y in zip(rows["cpu_seconds"], rows["value"], strict=True))
+    """The trace of a method in a cell, of its first seed, test split."""
+    records: list[dict[Any, Any]] = [] if frontier is None else frontier.to_dict("records")
+    mine = [r for r in records if (r["dose"], r["view"], r["method"]) == (cell.dose, cell.view, method)]
+    mine = [r for r in mine if r["split"] == "test" and r["cpu_seconds"] > 0 and math.isfinite(r["value"])]
+    first = min((r["seed"] for r in mine), default=None)
+    points = sorted((float(r["cpu_seconds"]), float(r["value"])) for r in mine if r["seed"] == first)
+    return tuple(Point(x, y) for x, y in points)
 
 
-def _frc_series(rows: pd.DataFrame, method: str) -> Iterable[Series]:
-    mine = rows[(rows["method"] == method) & np.isfinite(rows["frc"])]
-    if mine.empty:
-        return
-    curve = mine.groupby("frequency_cycles_per_px", sort=True)["frc"].mean()
-    curve = curve.iloc[:: max(1, math.ceil(len(curve) / MAX_CURVE_POINTS))]
-    points = tuple(Point(float(f), float(c)) for f, c in curve.items())
-    yield Series(method, method, points, None, method_style(method).dash)
-
-
-def _frc_floor(rows: pd.DataFrame) -> float:
-    values = rows.loc[rows["method"].isin(METHODS), "frc"].to_numpy(dtype=np.float64)
-    lowest = float(np.nanmin(values)) if np.isfinite(values).any() else 0.0
-    return min(0.0, math.floor(lowest * 5) / 5)
+def _mean_curves(frc: pd.DataFrame) -> dict[tuple[float, str, str], tuple[Point, ...]]:
+    """Test-split curves by dose, view and method, mean over seeds, thinned to ``MAX_CURVE_POINTS``."""
+    values: dict[tuple[float, str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
+    records: list[dict[Any, Any]] = frc.to_dict("records")
+    for row in records:
+        if row["split"] == "test" and math.isfinite(row["frc"]):
+            values[row["dose"], row["view"], row["method"]][row["frequency_cycles_per_px"]].append(row["frc"])
+    curves = {}
+    for key, by_frequency in values.items():
+        points = [Point(float(f), statistics.fmean(v)) for f, v in sorted(by_frequency.items())]
+        curves[key] = tuple(points[:: max(1, math.ceil(len(points) / MAX_CURVE_POINTS))])
+    return curves
 
 
 def legend(methods: Iterable[str]) -> Mapping[str, Markup]:

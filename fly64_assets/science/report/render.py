@@ -10,7 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from fly64_assets.science.figures.palette import METHOD_STYLES, method_style
+from fly64_assets.science.palette import METHOD_STYLES, method_style
 from fly64_assets.science.records import METHODS
 from fly64_assets.science.report import charts, tables
 from fly64_assets.science.report.answer import answer
@@ -54,9 +54,11 @@ def render_report(data: ReportData) -> str:
         cost_table=tables.cost(data, scores),
         overlap_table=tables.overlap(data),
         fluence_table=tables.fluence(data, scores),
-        test_table=tables.all_scores(data, scores, "test"),
-        train_table=tables.all_scores(data, scores, "train"),
-        sanity_table=tables.sanity(data, scores),
+        test_table=tables.all_scores(data, "test"),
+        train_table=tables.all_scores(data, "train"),
+        sanity_table=tables.sanity(data),
+        sanity_verdict=tables.sanity_verdict(data),
+        states=tables.states(data),
         alignment_table=tables.alignment(data),
         scan_picture=_data_uri(data.scan_png) if data.scan_png else None,
         pictures=pictures,
@@ -87,7 +89,7 @@ def mark_methods(text: str) -> Markup:
     def marked(match: re.Match[str]) -> str:
         return f'<span class="name m-{method_style(match[1]).label}">{match[1]}</span>'
 
-    return Markup(re.sub(rf"`({'|'.join(METHODS)})`", marked, str(escape(text))))  # noqa: S704 - escaped above
+    return Markup(re.sub(rf"`({'|'.join(METHODS)})`", marked, str(escape(text))))
 
 
 def _pictures(data: ReportData) -> dict[tuple[float, str], str | None]:

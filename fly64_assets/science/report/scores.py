@@ -1,18 +1,18 @@
 """The metrics table, aggregated over seeds: one estimate with an interval per cell, method and metric."""
 
 import math
+import statistics
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-import numpy as np
 import pandas as pd
 
 from fly64_assets.science.records import METHODS
 
 METRICS_COLUMNS = ("dose", "view", "split", "seed", "method", "metric", "part", "value")
 HEADLINE = ("ssim", "phase")
-_KEY = ["dose", "view", "split", "method", "metric", "part"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +26,7 @@ class Estimate:
         n_seeds: seeds with a finite value.
         interval: what ``low`` and ``high`` are.
         registered: False if the registration failed for any seed.
+        note: what the table says about it.
     """
 
     value: float
@@ -34,6 +35,7 @@ class Estimate:
     n_seeds: int = 1
     interval: Literal["seeds", "bootstrap", "none"] = "none"
     registered: bool = True
+    note: str = ""
 
     def clearly_above(self, other: "Estimate") -> bool:
         """Whether the two intervals are apart, this one higher; never true without intervals.
@@ -61,12 +63,33 @@ class Scores:
         if missing and not metrics.empty:
             message = f"the metrics table lacks the columns {missing}; it has {list(metrics.columns)}"
             raise ValueError(message)
+        rows_by_key: dict[tuple, list[dict]] = defaultdict(list)
+        for row in metrics.to_dict("records"):
+            part = row["part"] if isinstance(row["part"], str) else ""
+            key = (
+                float(row["dose"]),
+                str(row["view"]),
+                str(row["split"]),
+                str(row["method"]),
+                str(row["metric"]),
+                part,
+            )
+            rows_by_key[key].append(row)
         self._estimates: dict[tuple, Estimate] = {}
-        if not metrics.empty:
-            for key, rows in metrics.assign(part=metrics["part"].fillna("")).groupby(_KEY, sort=True, dropna=False):
-                estimate = _aggregate(rows)
-                if estimate is not None:
-                    self._estimates[(float(key[0]), *map(str, key[1:]))] = estimate
+        self._unscored: dict[tuple, str] = {}
+        self._methods: dict[tuple, set[str]] = defaultdict(set)
+        for key, rows in sorted(rows_by_key.items(), key=lambda item: item[0]):
+            self._add(key, rows)
+
+    def _add(self, key: tuple, rows: list[dict]) -> None:
+        estimate = _aggregate(rows)
+        if estimate is not None:
+            self._estimates[key] = estimate
+        if key[4:] == HEADLINE and key[3] in METHODS:
+            if estimate is not None:
+                self._methods[key[:3]].add(key[3])
+            else:
+                self._unscored[key[:4]] = _notes(rows) or "no reason is on record"
 
     def get(
         self, dose: float, view: str, method: str, metric: str, part: str | None = None, split: str = "test"
@@ -86,42 +109,39 @@ class Scores:
 
     def methods(self, dose: float | None = None, view: str | None = None, split: str = "test") -> list[str]:
         """Methods with a finite headline score, in the fixed order."""
-        present = {
-            key[3]
-            for key in self._estimates
-            if key[4:] == HEADLINE and key[2] == split and dose in (None, key[0]) and view in (None, key[1])
-        }
+        cells = self._methods if dose is None or view is None else [(float(dose), view, split)]
+        present = set().union(*(self._methods[c] for c in cells if c in self._methods and c[2] == split))
         return [m for m in METHODS if m in present]
 
     def cells(self, split: str = "test") -> list[tuple[float, str]]:
         """Cells with at least one scored method."""
-        return sorted(
-            {(k[0], k[1]) for k in self._estimates if k[4:] == HEADLINE and k[2] == split and k[3] in METHODS}
-        )
+        return sorted((dose, view) for dose, view, its_split in self._methods if its_split == split)
 
-    def has(self, metric: str, split: str = "test") -> bool:
-        """Whether any method has a finite value of the metric."""
-        return any(k[4] == metric and k[2] == split and k[3] in METHODS for k in self._estimates)
+    def unscored(self, dose: float, view: str, method: str, split: str = "test") -> str:
+        """Why a method that has rows has no finite headline score; empty if it has one or has no rows."""
+        return self._unscored.get((float(dose), view, split, method), "")
 
     def keys(self) -> Iterator[tuple]:
         """(dose, view, split, method, metric, part) of every estimate, sorted."""
-        return iter(sorted(self._estimates))
+        return iter(self._estimates)
 
 
-def _aggregate(rows: pd.DataFrame) -> Estimate | None:
-    values = rows["value"].to_numpy(dtype=np.float64)
-    values = values[np.isfinite(values)]
-    if values.size == 0:
+def _aggregate(rows: list[dict]) -> Estimate | None:
+    values = [float(row["value"]) for row in rows if math.isfinite(float(row["value"]))]
+    if not values:
         return None
-    registered = all(map(is_registered, rows["registration_ok"])) if "registration_ok" in rows else True
-    mean = float(values.mean())
-    if values.size > 1:
-        return Estimate(mean, float(values.min()), float(values.max()), int(values.size), "seeds", registered)
-    low = float(rows["value_low"].iloc[0]) if "value_low" in rows else math.nan
-    high = float(rows["value_high"].iloc[0]) if "value_high" in rows else math.nan
+    registered = all(is_registered(row.get("registration_ok")) for row in rows)
+    mean, note = statistics.fmean(values), _notes(rows)
+    if len(values) > 1:
+        return Estimate(mean, min(values), max(values), len(values), "seeds", registered, note)
+    low, high = (float(rows[0].get(name, math.nan)) for name in ("value_low", "value_high"))
     if math.isfinite(low) and math.isfinite(high):
-        return Estimate(mean, low, high, 1, "bootstrap", registered)
-    return Estimate(mean, registered=registered)
+        return Estimate(mean, low, high, 1, "bootstrap", registered, note)
+    return Estimate(mean, registered=registered, note=note)
+
+
+def _notes(rows: list[dict]) -> str:
+    return "; ".join(sorted({row["note"] for row in rows if isinstance(row.get("note"), str) and row["note"]}))
 
 
 def is_registered(value: object) -> bool:
@@ -154,6 +174,12 @@ WIDE_COLUMNS: dict[str, tuple[str, str | None]] = {
 }
 
 
+_WIDE_ORDER = [
+    *("dose", "view", "split", "method", "n_seeds", *WIDE_COLUMNS, "phase_ssim_low", "phase_ssim_high"),
+    *("photons_per_object_pixel", "phase_bound_rms", "registration_ok", "note"),
+]
+
+
 def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
     """One row per cell, split and method with the key scores side by side; means over seeds.
 
@@ -162,7 +188,7 @@ def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
 
     Returns:
         Columns dose, view, split, method, n_seeds, those of ``WIDE_COLUMNS``, phase_ssim_low, phase_ssim_high,
-        photons_per_object_pixel, phase_bound_rms and registration_ok; NaN where a score is absent.
+        photons_per_object_pixel, phase_bound_rms, registration_ok and note; NaN where a score is absent.
     """
     scores = Scores(metrics)
     order = {name: index for index, name in enumerate((*METHODS, "flat", "truth"))}
@@ -183,11 +209,10 @@ def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
                 "photons_per_object_pixel": _value(scores.of_cell(dose, view, "photons_per_object_pixel", split)),
                 "phase_bound_rms": _value(scores.of_cell(dose, view, "phase_bound_rms", split)),
                 "registration_ok": all(e.registered for e in found.values() if e),
+                "note": "; ".join(sorted({e.note for e in found.values() if e and e.note})),
             }
         )
-    columns = ["dose", "view", "split", "method", "n_seeds", *WIDE_COLUMNS]
-    columns += ["phase_ssim_low", "phase_ssim_high", "photons_per_object_pixel", "phase_bound_rms", "registration_ok"]
-    return pd.DataFrame(rows, columns=columns)
+    return pd.DataFrame(rows, columns=pd.Index(_WIDE_ORDER))
 
 
 def _value(estimate: Estimate | None) -> float:

@@ -9,12 +9,12 @@ from dataclasses import dataclass, replace
 
 from markupsafe import Markup, escape
 
-from fly64_assets.science.figures.palette import Marker
+from fly64_assets.science.palette import Marker
 from fly64_assets.science.report.wording import dose_text, number_text
 
-WIDTH, HEIGHT = 360, 264
-_LEFT, _TOP, _BOTTOM = 46, 30, 42
-_CHARACTER = 6.3
+WIDTH, HEIGHT = 330, 244
+_LEFT, _TOP, _BOTTOM = 42, 30, 40
+_CHARACTER = 6.7
 _LABEL_GAP = 14
 
 
@@ -88,13 +88,15 @@ def draw(chart: Chart) -> Markup:
     parts = [
         Markup('<svg class="chart" viewBox="0 0 {} {}" role="img" aria-label="{}">').format(WIDTH, HEIGHT, chart.title),
         Markup("<desc>{}</desc>").format(chart.description),
-        Markup('<text class="chart-title" x="{}" y="15">{}</text>').format(_LEFT - 34, chart.title),
+        Markup('<text class="chart-title" x="4" y="15">{}</text>').format(chart.title),
         *_axes(chart, frame),
         *_rules(chart, frame),
     ]
     n = len(chart.series)
     for index, series in enumerate(chart.series):
-        parts.append(_series(series, frame, dodge_px=(index - (n - 1) / 2) * 4.0 if series.line and n > 1 else 0.0))
+        parts.append(
+            _series(series, frame, dodge_px=(index - (n - 1) / 2) * 4.0 if series.line and series.marker else 0.0)
+        )
     if chart.direct_labels:
         parts += _labels(chart, frame)
     parts.append(Markup("</svg>"))
@@ -178,11 +180,11 @@ def _plain(value: float, decimals: int) -> str:
 
 def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
     decades = range(math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9) + 1)
-    if len(decades) >= 2:
+    if len(decades) >= 2 and high / low > 250:
         every = max(1, math.ceil(len(decades) / 6))
         return [(10.0**d, dose_text(10.0**d) if d >= 2 else number_text(10.0**d)) for d in decades if d % every == 0]
     first = math.floor(math.log10(low))
-    values = [m * 10.0**d for d in range(first, first + 3) for m in (1, 2, 5)]
+    values = [m * 10.0**d for d in range(first, first + 4) for m in (1, 2, 5)]
     return [(v, number_text(v)) for v in values if low * 0.999 <= v <= high * 1.001]
 
 

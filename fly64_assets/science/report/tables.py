@@ -11,8 +11,8 @@ from fly64_assets.science.records import METHODS, SPLITS
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.ranking import leaders
-from fly64_assets.science.report.scores import Estimate, Scores, is_registered, wide_table
-from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
+from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores, is_registered, wide_table
+from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +36,34 @@ class TableCell:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """Headers and rows; the first ``n_keys`` columns are row headings, the others numbers."""
+    """Headers and rows; the first ``n_keys`` columns are row headings, the others numbers.
+
+    Attributes:
+        headers: column names; a method's name takes its colour.
+        rows: cells, as many as headers.
+        n_keys: leading columns that head the row.
+        groups: a heading over several columns each, as (text, number of columns), key columns included.
+    """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     n_keys: int = 1
-    header_methods: tuple[str, ...] = ()
+    groups: tuple[tuple[str, int], ...] = ()
 
     def __bool__(self) -> bool:
         """Whether there is anything to show."""
         return bool(self.rows)
+
+
+def states(data: ReportData) -> Table:
+    """What became of each cell: a row per view, a column per dose."""
+    doses = sorted(data.doses)
+    found = {(c.dose, c.view): c for c in data.all_cells()}
+    rows = tuple(
+        (TableCell(v), *(TableCell(found[d, v].status, css=f"status {found[d, v].status}") for d in doses))
+        for v in data.views
+    )
+    return Table(("view", *(dose_text(d) for d in doses)), rows, 1, (("", 1), ("photons per pattern", len(doses))))
 
 
 def headline(data: ReportData, scores: Scores) -> Table:
@@ -59,7 +77,7 @@ def headline(data: ReportData, scores: Scores) -> Table:
                 first = leaders(scores, (dose, view))
                 values = [_score_cell(scores.get(dose, view, m, "ssim", "phase"), m, first) for m in methods]
                 rows.append((TableCell(view), TableCell(dose_text(dose)), *values))
-    return Table(("view", "photons per pattern", *methods), tuple(rows), 2, ("", "", *methods))
+    return Table(("view", "dose", *methods), tuple(rows), 2)
 
 
 def _score_cell(estimate: Estimate | None, method: str, first: Sequence[str]) -> TableCell:
@@ -77,7 +95,7 @@ def _score_cell(estimate: Estimate | None, method: str, first: Sequence[str]) ->
 def _interval(estimate: Estimate, decimals: int) -> str:
     if not math.isfinite(estimate.low):
         return ""
-    return f"{fixed_text(estimate.low, decimals)} – {fixed_text(estimate.high, decimals)}"
+    return f"{fixed_text(estimate.low, decimals)}–{fixed_text(estimate.high, decimals)}"
 
 
 _SCORE_COLUMNS: dict[str, tuple[str, int]] = {
@@ -93,92 +111,91 @@ _SCORE_COLUMNS: dict[str, tuple[str, int]] = {
 }
 
 
-def all_scores(data: ReportData, scores: Scores, split: str) -> Table:
+def all_scores(data: ReportData, split: str) -> Table:
     """Key scores of every cell and method of one split; columns that nobody has are left out."""
-    wide = wide_table(data.metrics)
-    wide = wide[(wide["split"] == split) & wide["method"].isin(METHODS)]
-    columns = [c for c in _SCORE_COLUMNS if wide[c].notna().any()]
-    with_nll = bool(wide["excess_nll"].notna().any())
+    return _score_table(_records(data, METHODS, (split,)), "method")
+
+
+def sanity(data: ReportData) -> Table:
+    """What a flat object and the object itself score: the ends of every scale."""
+    return _score_table(_records(data, ("flat", "truth"), ("test",)), "row")
+
+
+def _records(data: ReportData, methods: Sequence[str], splits: Sequence[str]) -> list[dict[Any, Any]]:
+    """Rows of the wide table, by view in the study's order."""
+    records = wide_table(data.metrics).to_dict("records")
+    order = {view: index for index, view in enumerate(data.views)}
+    chosen = [r for r in records if r["method"] in methods and r["split"] in splits and r["view"] in order]
+    return sorted(chosen, key=lambda record: order[record["view"]])
+
+
+def _score_table(records: Sequence[Mapping[Any, Any]], row_name: str) -> Table:
+    columns = [c for c in _SCORE_COLUMNS if any(math.isfinite(r[c]) for r in records)]
     rows = []
-    for view in data.views:
-        for record in wide[wide["view"] == view].to_dict("records"):
-            values = [TableCell(fixed_text(record[c], _SCORE_COLUMNS[c][1])) for c in columns]
-            if with_nll:
-                values.append(TableCell(number_text(record["excess_nll"])))
-            keys = (
-                TableCell(view),
-                TableCell(dose_text(record["dose"])),
-                TableCell(record["method"], method=record["method"]),
-            )
-            rows.append((*keys, *values))
-    headers = (
-        "view",
-        "dose",
-        "method",
-        *(_SCORE_COLUMNS[c][0] for c in columns),
-        *(["excess NLL"] if with_nll else []),
-    )
+    for record in records:
+        keys = (record["view"], dose_text(record["dose"]))
+        method = TableCell(record["method"], method=record["method"])
+        values = [_scored(record, column) for column in columns]
+        rows.append((*map(TableCell, keys), method, *values, TableCell(number_text(record["excess_nll"]))))
+    headers = ("view", "dose", row_name, *(_SCORE_COLUMNS[c][0] for c in columns), "excess NLL")
     return Table(headers, tuple(rows), 3)
 
 
-def sanity(data: ReportData, scores: Scores) -> Table:
-    """What a flat object and the object itself score: the ends of every scale."""
-    wide = wide_table(data.metrics)
-    wide = wide[(wide["split"] == "test") & wide["method"].isin(("flat", "truth"))]
-    columns = [c for c in _SCORE_COLUMNS if wide[c].notna().any()]
-    rows = []
-    for view in data.views:
-        for record in wide[wide["view"] == view].to_dict("records"):
-            values = [TableCell(fixed_text(record[c], _SCORE_COLUMNS[c][1])) for c in columns]
-            keys = (
-                TableCell(view),
-                TableCell(dose_text(record["dose"])),
-                TableCell(record["method"], method=record["method"]),
-            )
-            rows.append((*keys, *values, TableCell(number_text(record["excess_nll"]))))
-    return Table(("view", "dose", "row", *(_SCORE_COLUMNS[c][0] for c in columns), "excess NLL"), tuple(rows), 3)
+def _scored(record: Mapping[Any, Any], column: str) -> TableCell:
+    text = fixed_text(record[column], _SCORE_COLUMNS[column][1])
+    if column == "frc50_cycles_per_px" and "no crossing" in record["note"]:
+        return TableCell(f"≥ {text}", note=record["note"])
+    if not record["registration_ok"]:
+        return TableCell(text, css="bad", note=record["note"] or "registration failed")
+    return TableCell(text)
+
+
+def sanity_verdict(data: ReportData) -> tuple[bool, str]:
+    """Whether the ends of the scale are where they must be, in words; true where there is nothing to judge."""
+    flat = _records(data, ("flat",), SPLITS)
+    truth = _records(data, ("truth",), SPLITS)
+    if not flat or not truth:
+        return True, "The table has no sanity rows."
+    faults = []
+    if not all(abs(r["phase_pearson"]) < 0.01 for r in flat):
+        faults.append("a flat object does not score Pearson 0 everywhere")
+    if not all(r["phase_ssim"] > 0.999 for r in truth):
+        faults.append("the object itself does not score SSIM 1 everywhere")
+    if not all(abs(r["excess_nll"]) < 1e-6 for r in truth):
+        faults.append("the object itself does not have excess NLL 0 everywhere")
+    if faults:
+        return False, f"The scale itself is in doubt: {listed(faults)}. Do not trust the scores before this is cleared."
+    return (
+        True,
+        "In every cell and split a flat object scores Pearson 0, and the object itself SSIM 1 and excess NLL 0.",
+    )
 
 
 def cost(data: ReportData, scores: Scores) -> Table:
-    """CPU-seconds and training patterns of every cell and method, and whether the truth was seen."""
+    """CPU-seconds to reconstruct and to train, and training patterns: a row per cell, columns per method."""
+    methods = scores.methods()
+    trained = [m for m in methods if m in ("pinn", "baseline")]
     rows = []
     for view in data.views:
         for dose in sorted(data.doses):
-            for method in METHODS:
-                found = [
-                    scores.get(dose, view, method, name)
-                    for name in ("cpu_seconds_train", "patterns_trained_on", "cpu_seconds_reconstruct")
-                ]
-                if any(found):
-                    training, patterns, reconstruct = found
-                    rows.append(
-                        (
-                            TableCell(view),
-                            TableCell(dose_text(dose)),
-                            TableCell(method, method=method),
-                            _quantity(training),
-                            _quantity(patterns),
-                            TableCell({"baseline": "counts and truth", "pty_chi": "–"}.get(method, "counts")),
-                            _quantity(reconstruct),
-                        )
-                    )
-    headers = (
-        "view",
-        "dose",
-        "method",
-        "training, CPU-s",
-        "patterns trained on",
-        "learned from",
-        "reconstruction, CPU-s",
-    )
-    return Table(headers, tuple(rows), 3)
+            times = [scores.get(dose, view, m, "cpu_seconds_reconstruct") for m in methods]
+            training = [scores.get(dose, view, m, "cpu_seconds_train") for m in trained]
+            patterns = [scores.get(dose, view, m, "patterns_trained_on") for m in trained]
+            if any((*times, *training)):
+                values = map(_quantity, (*times, *training, *patterns))
+                rows.append((TableCell(view), TableCell(dose_text(dose)), *values))
+    groups = [("", 2), ("reconstruction, CPU-s", len(methods))]
+    if trained:
+        groups += [("training, CPU-s", len(trained)), ("patterns trained on", len(trained))]
+    return Table(("view", "dose", *methods, *trained, *trained), tuple(rows), 2, tuple(groups))
 
 
 def _quantity(estimate: Estimate | None) -> TableCell:
     if estimate is None or estimate.value == 0:
         return TableCell("–", css="muted")
-    small = f"{number_text(estimate.low)} – {number_text(estimate.high)}" if estimate.interval == "seeds" else ""
-    return TableCell(number_text(estimate.value), small if estimate.low != estimate.high else "")
+    ends = {number_text(v) for v in (estimate.low, estimate.high) if math.isfinite(v)}
+    small = f"{number_text(estimate.low)}–{number_text(estimate.high)}" if len(ends) > 1 else ""
+    return TableCell(number_text(estimate.value), small)
 
 
 _OVERLAP_COLUMNS = (
@@ -256,18 +273,16 @@ def alignment(data: ReportData) -> Table:
     columns = [(name, key) for name, key in _ALIGNMENT_COLUMNS if key in data.metrics]
     if not columns or data.metrics.empty:
         return Table((), ())
-    rows = data.metrics[(data.metrics["split"] == "test") & data.metrics["method"].isin(METHODS)]
-    rows = rows[(rows["metric"] == "ssim") & (rows["part"] == "phase")]
     order = {view: index for index, view in enumerate(data.views)}
-    found = sorted(
-        rows.to_dict("records"),
-        key=lambda r: (order.get(r["view"], 99), r["dose"], r["seed"], METHODS.index(r["method"])),
-    )
+    records: list[dict[Any, Any]] = data.metrics.to_dict("records")
+    shown = [r for r in records if r["split"] == "test" and r["method"] in METHODS and r["view"] in order]
+    shown = [r for r in shown if (r["metric"], r["part"]) == HEADLINE]
+    found = sorted(shown, key=lambda r: (order[r["view"]], r["dose"], r["seed"], METHODS.index(r["method"])))
     table = []
     for record in found:
-        ok = is_registered(record.get("registration_ok"))
+        ok, note = is_registered(record.get("registration_ok")), record.get("note")
         keys = (TableCell(str(record["view"])), TableCell(dose_text(record["dose"])), TableCell(str(record["seed"])))
         values = [TableCell(_number_or_dash(record[key])) for _, key in columns]
-        verdict = TableCell("yes") if ok else TableCell("failed", css="bad")
+        verdict = TableCell("yes") if ok else TableCell("no", str(note) if isinstance(note, str) else "", css="bad")
         table.append((*keys, TableCell(record["method"], method=record["method"]), *values, verdict))
     return Table(("view", "dose", "seed", "method", *(name for name, _ in columns), "registered"), tuple(table), 4)
