@@ -8,20 +8,23 @@ import dataclasses
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import scipy.fft
 
+from fly64_assets.science.contract.dataset_file import read_dataset
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
-from fly64_assets.science.options import ScanOptions
+from fly64_assets.science.options import ObjectOptions, ProbeOptions, ScanOptions
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.physics.dose import named_rng
 from fly64_assets.science.physics.object import make_object
 from fly64_assets.science.physics.probe import make_probe, require_even, unit_intensity
 from fly64_assets.science.physics.scan_positions import make_positions
 from fly64_assets.science.records import Reconstruction, Scan
+
+FileOptions = TypeVar("FileOptions", ProbeOptions, ObjectOptions)
 
 _LIMIT_BYTES = 16 << 30
 PUBLIC_DATA = (
@@ -71,10 +74,17 @@ def make_scan(options: ScanOptions) -> Scan:
     if options.source == "base_npz":
         return _read_base(options)
     size = options.patch_size_px
-    probe = make_probe(options.probe, size, named_rng(options.seed, "scan", "probe"))
-    obj = make_object(options.object, named_rng(options.seed, "scan", "object"))
+    probe = make_probe(_with_file(options.probe), size, named_rng(options.seed, "scan", "probe"))
+    obj = make_object(_with_file(options.object), named_rng(options.seed, "scan", "object"))
     positions = make_positions(options.positions, obj.shape, size, named_rng(options.seed, "scan", "positions"))
     return Scan(obj, probe, positions, np.arange(len(positions)), **_scale_of(options))
+
+
+def _with_file(options: FileOptions) -> FileOptions:
+    """The options with their input file found, if they name one."""
+    if options.kind != "file":
+        return options
+    return options.model_copy(update={"file": str(resolve_input_file(options.file or ""))})
 
 
 def _scale_of(options: ScanOptions) -> dict[str, float]:
@@ -119,11 +129,7 @@ def read_measured_scan(options: ScanOptions) -> Scan:
     arrays = _load(
         path, ("xcoords", "ycoords"), optional=("probeGuess", "scan_index", "object_shape", "diff3d", "counts")
     )
-    name = "diff3d" if "diff3d" in arrays else "counts"
-    if name not in arrays:
-        message = f"{path}: no measured counts: expected diff3d (n, H, W), integer photons, DC centred"
-        raise ScanInputError(message)
-    raw = _counts(arrays[name], name, path)
+    raw = _counts(arrays, path)
     file_size = raw.shape[1]
     if size > file_size or (file_size - size) % 2:
         message = f"{path}: scan.patch_size_px {size} must be even and at most the detector's {file_size}"
@@ -235,7 +241,17 @@ def _as_modes(probe: np.ndarray, path: Path) -> np.ndarray:
     return probe.astype(np.complex64)
 
 
-def _counts(raw: np.ndarray, name: str, path: Path) -> np.ndarray:
+def _counts(arrays: dict[str, np.ndarray], path: Path) -> np.ndarray:
+    """Whole photon counts: diff3d or counts of a raw file, or what a DATA-001 file's amplitudes stand for."""
+    name = next((key for key in ("diff3d", "counts") if key in arrays), None)
+    if name is None and "diffraction" in read_headers(path):
+        return read_dataset(path).measurement.counts().astype(np.int64)
+    if name is None:
+        message = (
+            f"{path}: no measured counts: expected diff3d (n, H, W), integer photons, DC centred, or a DATA-001 file"
+        )
+        raise ScanInputError(message)
+    raw = arrays[name]
     if raw.ndim != 3 or raw.shape[1] != raw.shape[2]:
         message = f"{path}: {name} has shape {raw.shape}; expected (n, H, H): convert with `fly64 import`"
         raise ScanInputError(message)
@@ -251,7 +267,7 @@ def _counts(raw: np.ndarray, name: str, path: Path) -> np.ndarray:
 def _measured_probe(options: ScanOptions, arrays: dict[str, np.ndarray], size: int, path: Path) -> np.ndarray:
     """The file's probe on the cropped grid, else the model's as a first guess."""
     if "probeGuess" not in arrays:
-        return unit_intensity(make_probe(options.probe, size, named_rng(options.seed, "scan", "probe")))
+        return unit_intensity(make_probe(_with_file(options.probe), size, named_rng(options.seed, "scan", "probe")))
     probe = _as_modes(arrays["probeGuess"], path)
     edge = (probe.shape[-1] - size) // 2
     if edge < 0:
