@@ -19,14 +19,13 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.fft
 from jaxtyping import Complex128, Float64
-from scipy.ndimage import distance_transform_edt
 
 from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion
 
 _CONSTANT = 1e-5
 _MINIMUM_CORRELATION = 0.1
 _REFINEMENTS = 50
-_TAPER_PX = 8.0
+_BORDER_PX = 12
 
 Image = Complex128[np.ndarray, "H W"]
 Vector = Float64[np.ndarray, "2"]
@@ -84,11 +83,10 @@ def align(
         return image * scale, Alignment((0.0, 0.0), _pair(own_ramp), _inverse(scale), False, "the image is constant")
 
     ramp = _peak_ramp(image * truth.conj() * weight)
-    image = _tapered(_without_ramp(image, ramp), region, max_shift_px)
+    image = _without_ramp(image, ramp)
     fine_ramp, shift, reason = _coarse(image, truth, region, max_shift_px)
     fine_ramp, shift, reason = _refine(image, truth, weight, (fine_ramp, shift, reason), max_shift_px)
-    image = _transformed(image, shift, fine_ramp)
-    scale = _scale(image, truth, weight)
+    image, scale = _closest(image, truth, weight, shift, fine_ramp)
     alignment = Alignment(_pair(shift), _pair(ramp + fine_ramp), _inverse(scale), not reason, reason)
     return image * scale, alignment
 
@@ -121,11 +119,40 @@ def _without_ramp(image: Image, ramp: Vector) -> Image:
     return image * np.exp(-1j * ramp[0] * x) * np.exp(-1j * ramp[1] * y)
 
 
-def _transformed(image: Image, shift: Vector, ramp: Vector) -> Image:
-    """``exp(-i ramp . r) * image(r + shift)``, shifted by its Fourier transform."""
-    fx, fy = scipy.fft.fftfreq(image.shape[1])[None], scipy.fft.fftfreq(image.shape[0])[:, None]
-    spectrum = scipy.fft.fft2(image) * np.exp(2j * np.pi * shift[0] * fx) * np.exp(2j * np.pi * shift[1] * fy)
-    return _without_ramp(scipy.fft.ifft2(spectrum), ramp)
+def _transformed(image: Image, shift: Vector, ramp: Vector, *, border_px: int = _BORDER_PX) -> Image:
+    """The image freed from a ramp, then moved by ``-shift`` through its Fourier transform.
+
+    Edges would ring all over the image: hence the ramp goes first, which breaks the image at the edges of
+    the grid, and a mirrored border continues it and fades to its mean. Without border it is periodic.
+    """
+    free = np.pad(_without_ramp(image, ramp), border_px, mode="reflect")
+    if border_px:
+        mean = free.mean()
+        free = (free - mean) * _fade(free.shape[0], border_px)[:, None] * _fade(free.shape[1], border_px) + mean
+    fx, fy = scipy.fft.fftfreq(free.shape[1])[None], scipy.fft.fftfreq(free.shape[0])[:, None]
+    spectrum = scipy.fft.fft2(free)
+    spectrum *= np.exp(2j * np.pi * shift[0] * fx) * np.exp(2j * np.pi * shift[1] * fy)
+    rows, columns = image.shape
+    return scipy.fft.ifft2(spectrum)[border_px : border_px + rows, border_px : border_px + columns]
+
+
+def _closest(image: Image, truth: Image, weight: np.ndarray, shift: Vector, ramp: Vector) -> tuple[Image, complex]:
+    """The moved image and its scale, continued beyond the grid by mirroring or periodically.
+
+    An image that a Fourier transform has moved before is periodic; whichever leaves the smaller residual.
+    """
+    found = []
+    for border_px in (_BORDER_PX, 0):
+        moved = _transformed(image, shift, ramp, border_px=border_px)
+        scale = _scale(moved, truth, weight)
+        found.append((float(np.sum(weight * np.abs(scale * moved - truth) ** 2)), moved, scale))
+    return min(found, key=lambda candidate: candidate[0])[1:]
+
+
+def _fade(length: int, border_px: int) -> Float64[np.ndarray, "length"]:
+    """1 inside, falling as sin^2 over the border."""
+    from_edge = np.minimum(np.arange(length), np.arange(length)[::-1]) + 0.5
+    return np.sin(0.5 * np.pi * np.minimum(from_edge / border_px, 1.0)) ** 2
 
 
 def _scale(image: Image, truth: Image, weight: np.ndarray) -> complex:
@@ -146,17 +173,6 @@ def _peak_ramp(product: Image) -> Vector:
     power = np.abs(scipy.fft.fft2(product, s=shape))
     row, column = np.unravel_index(np.argmax(power), shape)
     return 2 * np.pi * np.array([scipy.fft.fftfreq(shape[1])[column], scipy.fft.fftfreq(shape[0])[row]])
-
-
-def _tapered(image: Image, region: IlluminatedRegion, max_shift_px: float) -> Image:
-    """The image, faded to its mean away from the region, where a solver may have left anything.
-
-    Otherwise a Fourier shift would let sharp edges out there ring into the region.
-    """
-    beyond = distance_transform_edt(~region.mask) - (max_shift_px + 2)
-    keep = np.cos(0.5 * np.pi * np.clip(beyond / _TAPER_PX, 0, 1)) ** 2
-    mean = np.average(image, weights=region.weight)
-    return mean + (image - mean) * keep
 
 
 def _coarse(
