@@ -40,7 +40,9 @@ class ObjectOptions(Options):
     shape_px: tuple[PositiveInt, PositiveInt] = Field((232, 232), description="Rows, columns.")
     phase_range_rad: PositiveFloat = 1.2
     minimum_amplitude: Fraction = 0.75
-    blur_px: float = Field(0.7, ge=0, description="Gaussian sigma that keeps the object band-limited.")
+    blur_px: float = Field(
+        1.0, ge=0, description="Gaussian sigma that keeps the object band-limited, so that interpolations agree."
+    )
     file: str | None = Field(None, description="file: an image, or an NPZ with objectGuess.")
 
 
