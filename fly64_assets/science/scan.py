@@ -141,15 +141,15 @@ def read_measured_scan(options: ScanOptions) -> Scan:
     if len(positions) != len(counts):
         message = f"{path}: {len(counts)} patterns but {len(positions)} positions"
         raise ScanInputError(message)
-    shape = tuple(np.ceil(positions.max(axis=0)[::-1] + size / 2).astype(int))
+    columns, rows = np.ceil(positions.max(axis=0) + size / 2).astype(int).tolist()
     if "object_shape" in arrays:
-        declared = tuple(int(np.ceil(extent * zoom)) for extent in arrays["object_shape"])
-        shape = tuple(max(pair) for pair in zip(shape, declared, strict=True))
-    _require_inside(positions, shape, size, path)
+        declared = np.ceil(arrays["object_shape"] * zoom).astype(int).tolist()
+        rows, columns = max(rows, declared[0]), max(columns, declared[1])
+    _require_inside(positions, (rows, columns), size, path)
     scale = _scale_of(options) | {"pixel_size_m": options.pixel_size_m / zoom}
     index = arrays.get("scan_index", np.arange(len(positions))).astype(np.int64)
     probe = _measured_probe(options, arrays, size, path)
-    unknown = np.ones(shape, np.complex64)
+    unknown = np.ones((rows, columns), np.complex64)
     return Scan(unknown, probe, positions, index, "pty_chi_reference", np.ascontiguousarray(counts), **scale)
 
 

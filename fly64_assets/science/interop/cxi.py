@@ -223,5 +223,5 @@ def _object_and_positions(file: h5py.File, probe: np.ndarray) -> tuple[np.ndarra
         return obj, _positions(file, obj.shape, pixel), probe, "pty_chi_reference"
     steps = get_array(file, *_TRANSLATIONS, rank=2)[:, :2] / pixel
     positions = steps - steps.min(axis=0) + size / 2
-    shape = tuple(np.ceil(positions.max(axis=0)[::-1] + size / 2).astype(int))
-    return np.ones(shape, np.complex64), positions, unit_intensity(probe), "unknown"
+    columns, rows = np.ceil(positions.max(axis=0) + size / 2).astype(int).tolist()
+    return np.ones((rows, columns), np.complex64), positions, unit_intensity(probe), "unknown"

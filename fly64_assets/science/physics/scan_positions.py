@@ -162,7 +162,8 @@ def _share_lit_pixel(positions: PositionsXY, is_train: Bool[np.ndarray, "n"], ma
     if not len(train) or not len(test):
         return False
     origin = np.floor(positions.min(axis=0))
-    shape = tuple((np.floor(positions.max(axis=0)) - origin + 2).astype(int)[::-1])
+    columns, rows = (np.floor(positions.max(axis=0)) - origin + 2).astype(int).tolist()
+    shape = (rows, columns)
     return bool(np.any(_lit_map(train - origin, shape, mask) & _lit_map(test - origin, shape, mask)))
 
 
