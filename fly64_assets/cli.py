@@ -101,6 +101,17 @@ def inspect(bundle: Annotated[Path, typer.Argument(help="A wts.h5.zip.")]) -> No
     sys.stdout.write(json.dumps(inspect_bundle(bundle), indent=2, sort_keys=True) + "\n")
 
 
+@app.command(epilog="Example: fly64 verify --study quick")
+def verify(study_name: StudyOption = "quick") -> None:
+    """Compare the whole data root with the catalog; list what is missing, changed, foreign or stale."""
+    from fly64_assets.orchestration.study_command import StudyRequest, verify_study
+
+    loaded = load_study(study_name)
+    request = StudyRequest(loaded, data_root_of(loaded), loaded.dose_keys, list(loaded.views))
+    if verify_study(request, console):
+        raise typer.Exit(1)
+
+
 @app.command(epilog="Example: eval \"$(fly64 environment)\"")
 def environment(study_name: StudyOption = "quick") -> None:
     """Print the shell variables under which the dagster commands find the study; create its instance."""

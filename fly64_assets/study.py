@@ -9,6 +9,7 @@ import hashlib
 import os
 import re
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -123,14 +124,22 @@ class Study(Options):
             raise ValueError(message)
         return self
 
+    @cached_property
+    def _whole(self) -> dict[str, Any]:
+        return self.model_dump(mode="json")
+
+    @cached_property
+    def _doses_by_key(self) -> dict[str, float]:
+        return {dose_key(dose): dose for dose in self.doses}
+
     @property
     def dose_keys(self) -> list[str]:
         """Partition keys of the doses, in the order of the file."""
-        return [dose_key(dose) for dose in self.doses]
+        return list(self._doses_by_key)
 
     def dose_of(self, key: str) -> float:
         """The dose of a partition key."""
-        return dict(zip(self.dose_keys, self.doses, strict=True))[key]
+        return self._doses_by_key[key]
 
     def training_of(self, view: str) -> TrainingOptions:
         """Training options of a view's kind of network."""
@@ -160,7 +169,7 @@ class Study(Options):
             asset: name of the asset.
             partition: "dose" for simulated_dataset, "dose|view" for the assets of a cell.
         """
-        whole = self.model_dump(mode="json")
+        whole = self._whole
         dose, view = split_partition(partition)
         seeds = {"seeds": whole["seeds"]}
         match asset:

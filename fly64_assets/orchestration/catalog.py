@@ -4,6 +4,7 @@ The catalog is the event log of the instance; no sidecar file is trusted.
 """
 
 import json
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +19,7 @@ from fly64_assets.storage import FileRecord
 PROVENANCE = "provenance"
 """Metadata key of the JSON that freshness and the gates read."""
 
-MAX_PARTITIONS = 100_000
+PAGE_RECORDS = 1000
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,11 @@ def latest_entry(instance: DagsterInstance, item: PartitionId) -> CatalogEntry |
 
 
 def latest_entries(instance: DagsterInstance, asset: str) -> dict[str | None, CatalogEntry]:
-    """The latest entry of every partition of an asset, with two queries for all."""
+    """The latest entry of every partition of an asset, read in bulk."""
     latest: dict[str | None, CatalogEntry] = {}
-    key = dg.AssetKey(asset)
     for fetch in (instance.fetch_materializations, instance.fetch_observations):
         seen: set[str | None] = set()
-        for record in fetch(key, limit=MAX_PARTITIONS).records:  # newest first
+        for record in _all_records(fetch, dg.AssetKey(asset)):  # newest first
             if record.partition_key in seen:
                 continue
             entry = _entry_of(record)
@@ -87,6 +87,14 @@ def latest_entries(instance: DagsterInstance, asset: str) -> dict[str | None, Ca
             if known is None or entry.storage_id > known.storage_id:
                 latest[record.partition_key] = entry
     return latest
+
+
+def _all_records(fetch: Callable[..., Any], key: dg.AssetKey) -> Iterator[EventLogRecord]:
+    cursor, has_more = None, True
+    while has_more:
+        page = fetch(key, limit=PAGE_RECORDS, cursor=cursor)
+        yield from page.records
+        cursor, has_more = page.cursor, page.has_more
 
 
 def _entry_of(record: EventLogRecord) -> CatalogEntry | None:
@@ -119,6 +127,20 @@ def check_faults(
         elif not record.evaluation.passed:
             faults.append(f"blocking check {key.name} failed: {record.evaluation.description or 'no description'}")
     return faults
+
+
+def vouched_versions(instance: DagsterInstance, asset: str, check_names: tuple[str, ...]) -> dict[str | None, set[int]]:
+    """Per partition, the storage ids of the materializations that every one of the checks passed on; read in bulk."""
+    passed: dict[str | None, dict[int, set[str]]] = {}
+    keys = [dg.AssetCheckKey(dg.AssetKey(asset), name) for name in check_names]
+    for info in instance.event_log_storage.get_asset_check_partition_info(keys):
+        target = info.latest_target_materialization_storage_id
+        if info.latest_execution_status == AssetCheckExecutionRecordStatus.SUCCEEDED and target is not None:
+            passed.setdefault(info.partition_key, {}).setdefault(target, set()).add(info.check_key.name)
+    return {
+        partition: {target for target, names in targets.items() if names == set(check_names)}
+        for partition, targets in passed.items()
+    }
 
 
 def _judges(record: Any, entry: CatalogEntry) -> bool:

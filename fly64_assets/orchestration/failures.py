@@ -1,6 +1,7 @@
 """Reads from the catalog how a partition's last runs ended."""
 
 import dagster as dg
+from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
 from fly64_assets.orchestration.partitions import PartitionId
@@ -8,23 +9,41 @@ from fly64_assets.orchestration.partitions import PartitionId
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
-def runs_of(instance: dg.DagsterInstance, item: PartitionId, limit: int = 20) -> list[dg.DagsterRun]:
-    """The latest runs that were to materialize a partition, newest first, however they were launched."""
-    tags = {} if item.partition is None else {PARTITION_NAME_TAG: item.partition}
-    runs = instance.get_runs(dg.RunsFilter(tags=tags), limit=limit * 10)
-    covering = [run for run in runs if run.asset_selection and item.asset_key in run.asset_selection]
-    return covering[:limit]
+HISTORY_RUNS = 5_000
 
 
-def last_failure(instance: dg.DagsterInstance, item: PartitionId) -> str | None:
-    """Why the latest run of a partition failed, in one line; None if it did not fail."""
-    runs = runs_of(instance, item, limit=1)
-    if not runs or runs[0].status not in FAILED:
-        return None
-    for record in instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        if record.step_key is not None and record.dagster_event is not None and item.asset in record.step_key:
-            return failure_text(record.dagster_event.step_failure_data)
-    return "its run ended before it was reached"
+class RunHistory:
+    """The latest runs of every partition, newest first, read once."""
+
+    def __init__(self, instance: dg.DagsterInstance, item: PartitionId | None = None) -> None:
+        """Read the runs of all partitions, or of the partition key of one item."""
+        tags = {PARTITION_NAME_TAG: item.partition} if item is not None and item.partition is not None else {}
+        self._instance = instance
+        self._runs: dict[PartitionId, list[dg.DagsterRun]] = {}
+        for run in instance.get_runs(dg.RunsFilter(tags=tags), limit=HISTORY_RUNS):
+            partition = run.tags.get(PARTITION_NAME_TAG)
+            for key in run.asset_selection or ():
+                covered = PartitionId(key.to_user_string(), partition)  # pyright: ignore[reportArgumentType]
+                self._runs.setdefault(covered, []).append(run)
+
+    def in_progress(self, item: PartitionId) -> bool:
+        """Whether an unfinished run covers a partition."""
+        return any(run.status in NOT_FINISHED_STATUSES for run in self._runs.get(item, ()))
+
+    def consecutive_failures(self, item: PartitionId) -> int:
+        """How many of the latest runs of a partition failed in a row."""
+        statuses = [run.status in FAILED for run in self._runs.get(item, ())]
+        return statuses.index(False) if False in statuses else len(statuses)
+
+    def last_failure(self, item: PartitionId) -> str | None:
+        """Why the latest run of a partition failed, in one line; None if it did not fail."""
+        runs = self._runs.get(item)
+        if not runs or runs[0].status not in FAILED:
+            return None
+        for record in self._instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+            if record.step_key is not None and record.dagster_event is not None and item.asset in record.step_key:
+                return failure_text(record.dagster_event.step_failure_data)
+        return "its run ended before it was reached"
 
 
 def failure_text(data: object) -> str:
@@ -36,13 +55,3 @@ def failure_text(data: object) -> str:
     while error is not None and error.cause is not None:
         error = error.cause
     return " ".join(error.message.split()) if error is not None else "the step failed"
-
-
-def consecutive_failures(instance: dg.DagsterInstance, item: PartitionId) -> int:
-    """How many of the latest runs of a partition failed in a row."""
-    count = 0
-    for run in runs_of(instance, item):
-        if run.status not in FAILED:
-            break
-        count += 1
-    return count

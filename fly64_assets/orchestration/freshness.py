@@ -6,13 +6,19 @@ and its blocking checks passed on this very version.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
 import dagster as dg
 
-from fly64_assets.orchestration.catalog import CatalogEntry, check_faults, latest_entries, latest_entry
+from fly64_assets.orchestration.catalog import (
+    CatalogEntry,
+    check_faults,
+    latest_entries,
+    latest_entry,
+    vouched_versions,
+)
 from fly64_assets.orchestration.gates import BLOCKING_CHECKS, changed_files
 from fly64_assets.orchestration.partitions import CELL_ASSETS, GRAPH, PartitionId, partitions_of, upstream_of
 from fly64_assets.study import Study
@@ -57,17 +63,27 @@ class Freshness:
     data_root: Path
     code_versions: Mapping[str, str]
     sizes_only: bool = False
-    _bulk: dict[str, dict[str | None, CatalogEntry]] = field(default_factory=dict)
+    _entries: dict[str, dict[str | None, CatalogEntry]] = field(default_factory=dict)
+    _vouched: dict[str, dict[str | None, set[int]]] = field(default_factory=dict)
 
-    def read_ahead(self) -> None:
-        """Read the latest entry of every partition at once; right while nothing else is written."""
-        self._bulk = {asset: latest_entries(self.instance, asset) for asset in GRAPH}
+    def snapshot(self) -> "Freshness":
+        """The same judge over the catalog as it is now, read in bulk: for plans over many partitions."""
+        return replace(
+            self,
+            _entries={asset: latest_entries(self.instance, asset) for asset in GRAPH},
+            _vouched={asset: vouched_versions(self.instance, asset, names) for asset, names in BLOCKING_CHECKS.items()},
+        )
 
     def entry(self, item: PartitionId) -> CatalogEntry | None:
         """Latest catalog entry of a partition."""
-        if self._bulk:
-            return self._bulk[item.asset].get(item.partition)
+        if self._entries:
+            return self._entries[item.asset].get(item.partition)
         return latest_entry(self.instance, item)
+
+    def _check_faults(self, item: PartitionId, entry: CatalogEntry) -> list[str]:
+        if entry.storage_id in self._vouched.get(item.asset, {}).get(item.partition, ()):
+            return []
+        return check_faults(self.instance, item, entry, BLOCKING_CHECKS.get(item.asset, ()))
 
     def state(self, item: PartitionId) -> PartitionState:
         """The verdict on one partition, from what is in the catalog and on disk now."""
@@ -77,7 +93,7 @@ class Freshness:
         reasons = self._parameter_reasons(item, entry) + self._upstream_reasons(item, entry)
         if not reasons and entry.skip_reason is None:
             reasons = changed_files(self.data_root / item.folder, entry, sizes_only=self.sizes_only)
-            reasons += check_faults(self.instance, item, entry, BLOCKING_CHECKS.get(item.asset, ()))
+            reasons += self._check_faults(item, entry)
         if reasons:
             return PartitionState(item, "stale", tuple(reasons))
         if entry.skip_reason is not None:
@@ -115,6 +131,7 @@ def plan(freshness: Freshness, selected: list[PartitionId]) -> list[PartitionSta
     upstream's run its content digest decides.
     """
     states: dict[PartitionId, PartitionState] = {}
+    freshness = freshness.snapshot()
     for item in selected:
         state = freshness.state(item)
         if not state.must_run:

@@ -11,6 +11,11 @@ if TYPE_CHECKING:
     from fly64_assets.science.models.training import TrainingResult
 
 
+MANIFEST_FILE = "training_manifest.json"
+SKIPS_FILE = "skip_summary.json"
+LEDGER_FILES = frozenset({MANIFEST_FILE, SKIPS_FILE})
+
+
 @dataclass(frozen=True)
 class JobKey:
     """One training job; ``folder`` is relative to the data root."""
@@ -38,8 +43,8 @@ class TrainingLedger:
     def __init__(self, data_root: Path) -> None:
         """Find the files under a data root."""
         self.data_root = data_root
-        self.manifest = data_root / "trained_bundle" / "training_manifest.json"
-        self.skips = data_root / "trained_bundle" / "skip_summary.json"
+        self.manifest = data_root / "trained_bundle" / MANIFEST_FILE
+        self.skips = data_root / "trained_bundle" / SKIPS_FILE
 
     def record_start(self, job: JobKey) -> None:
         """A job has begun; an earlier skip of it is over."""

@@ -7,7 +7,7 @@ import dagster as dg
 import pandas as pd
 
 from fly64_assets.orchestration.catalog import latest_entry
-from fly64_assets.orchestration.failures import last_failure
+from fly64_assets.orchestration.failures import RunHistory
 from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles, open_partition
 from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId, partitions_of
 from fly64_assets.orchestration.resources import Workspace
@@ -78,7 +78,7 @@ def _cell(
     for asset in CELL_ASSETS:
         item = PartitionId(asset, partition)
         if latest_entry(instance, item) is None:
-            cause = last_failure(instance, item)
+            cause = RunHistory(instance, item).last_failure(item)
             if cause is not None:
                 return CellRecord(dose, view, "failed", f"{item}: {cause}")
     return CellRecord(dose, view, "missing", "It has not been run.")

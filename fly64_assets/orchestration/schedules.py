@@ -7,9 +7,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 
-from fly64_assets.orchestration.failures import consecutive_failures
+from fly64_assets.orchestration.failures import RunHistory
 from fly64_assets.orchestration.freshness import Freshness, PartitionState, plan, select_partitions
 from fly64_assets.orchestration.jobs import CELL_JOB, DATASET_JOB, REPORT_JOB, SCAN_JOB
 from fly64_assets.orchestration.resources import Workspace
@@ -51,18 +50,17 @@ class Decision:
 
 def decide(freshness: Freshness, max_failures: int) -> Decision:
     """Units with missing or stale partitions, upstream first, without those in progress or given up."""
-    freshness.read_ahead()
     units = _units(plan(freshness, select_partitions(freshness.study)))
-    running = _in_progress(freshness.instance)
+    history = RunHistory(freshness.instance)
     requested, left_alone = [], []
     for unit in sorted(units, key=lambda unit: -unit.priority):
         todo = [state.item for state in unit.states if state.must_run]
         if not todo:
             continue
-        if any((item.asset, item.partition) in running for item in todo):
+        if any(history.in_progress(item) for item in todo):
             left_alone.append(f"{unit.name} is in progress")
             continue
-        failures = max(consecutive_failures(freshness.instance, item) for item in todo)
+        failures = max(history.consecutive_failures(item) for item in todo)
         if failures >= max_failures:
             left_alone.append(f"{unit.name} failed {failures} times in a row: given up until it is run by hand")
             continue
@@ -76,15 +74,6 @@ def _units(states: list[PartitionState]) -> list[Unit]:
     for state in states:
         grouped.setdefault((jobs.get(state.item.asset, CELL_JOB), state.item.partition), []).append(state)
     return [Unit(job, partition, tuple(members)) for (job, partition), members in grouped.items()]
-
-
-def _in_progress(instance: dg.DagsterInstance) -> set[tuple[str, str | None]]:
-    runs = instance.get_runs(dg.RunsFilter(statuses=list(NOT_FINISHED_STATUSES)))
-    return {
-        (key.to_user_string(), run.tags.get("dagster/partition"))
-        for run in runs
-        for key in run.asset_selection or ()
-    }
 
 
 def requests_of(decision: Decision, study_hash: str) -> Iterator[dg.RunRequest]:

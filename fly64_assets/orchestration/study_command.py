@@ -12,6 +12,7 @@ from fly64_assets.orchestration.freshness import Freshness, plan, select_partiti
 from fly64_assets.orchestration.instance import limit_training, study_instance
 from fly64_assets.orchestration.partitions import PartitionId, partitions_of
 from fly64_assets.orchestration.runs import settle_dead_runs
+from fly64_assets.orchestration.verify import verify_data_root
 from fly64_assets.orchestration.walk import Walk
 from fly64_assets.orchestration.workers import WorkerPool
 from fly64_assets.study import Study
@@ -68,6 +69,22 @@ def run_study(request: StudyRequest, console: Console) -> dict[PartitionId, str]
             settle_dead_runs(instance)
         _print_summary(request, freshness, walking, console)
     return walking.failed
+
+
+def verify_study(request: StudyRequest, console: Console) -> int:
+    """Print every deviation of the data root from the catalog.
+
+    Returns:
+        How many there are; stale partitions and partitions never made are not counted.
+    """
+    with study_instance(request.data_root, request.study.name) as instance:
+        findings = verify_data_root(_freshness(request, instance))
+    for finding in findings:
+        console.print(str(finding), markup=False, highlight=False, soft_wrap=True)
+    damaged = sum(finding.kind in ("missing", "changed") for finding in findings)
+    others = len(findings) - damaged
+    console.print(f"{request.data_root}: {damaged} missing or changed, {others} foreign or stale", markup=False)
+    return damaged
 
 
 def _freshness(request: StudyRequest, instance: Any) -> Freshness:

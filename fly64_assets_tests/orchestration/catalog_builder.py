@@ -8,6 +8,10 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationTargetMaterializationData,
 )
 
+from dagster._core.events import DagsterEvent, StepMaterializationData
+from dagster._core.instance.utils import RUNLESS_RUN_ID
+from dagster._core.utils import make_new_run_id
+
 from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
 from fly64_assets.orchestration.code_location import code_versions, study_assets
 from fly64_assets.orchestration.freshness import Freshness
@@ -46,32 +50,36 @@ class CatalogBuilder:
             },
             files=files,
         )
-        self.instance.report_runless_asset_event(
-            dg.AssetMaterialization(
-                item.asset_key, partition=item.partition, metadata={PROVENANCE: dg.MetadataValue.json(entry.provenance)}
-            )
+        run_id = make_new_run_id() if latest_entry(self.instance, item) else RUNLESS_RUN_ID
+        materialization = dg.AssetMaterialization(
+            item.asset_key, partition=item.partition, metadata={PROVENANCE: dg.MetadataValue.json(entry.provenance)}
         )
+        self._report(dg.DagsterEventType.ASSET_MATERIALIZATION, StepMaterializationData(materialization), run_id)
         written = latest_entry(self.instance, item)
         assert written is not None
         self.check(item, written, passed=passed)
         return written
 
-    def check(self, item: PartitionId, entry: CatalogEntry, *, passed: bool) -> None:
+    def check(self, item: PartitionId, entry: CatalogEntry, *, passed: bool, again: bool = False) -> None:
         for name in BLOCKING_CHECKS.get(item.asset, ()):
             target = AssetCheckEvaluationTargetMaterializationData(
                 storage_id=entry.storage_id, run_id=entry.run_id, timestamp=0.0
             )
-            self.instance.report_runless_asset_event(
-                AssetCheckEvaluation(
-                    asset_key=item.asset_key,
-                    check_name=name,
-                    passed=passed,
-                    description="made to fail" if not passed else None,
-                    target_materialization_data=target,
-                    blocking=True,
-                    partition=item.partition,
-                )
+            evaluation = AssetCheckEvaluation(
+                asset_key=item.asset_key,
+                check_name=name,
+                passed=passed,
+                description="made to fail" if not passed else None,
+                target_materialization_data=target,
+                blocking=True,
+                partition=item.partition,
             )
+            run_id = make_new_run_id() if entry.run_id or again else RUNLESS_RUN_ID
+            self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation, run_id)
+
+    def _report(self, kind: dg.DagsterEventType, data: object, run_id: str) -> None:
+        event = DagsterEvent(event_type_value=kind.value, event_specific_data=data, job_name="__ASSET_JOB")
+        self.instance.report_dagster_event(event, run_id=run_id)
 
     def start_run(self, item: PartitionId, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None) -> str:
         partition = {} if item.partition is None else {"dagster/partition": item.partition}

@@ -7,11 +7,6 @@ from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder, fli
 from fly64_assets_tests.orchestration.conftest import TINY
 
 
-def fill(catalog: CatalogBuilder) -> None:
-    for item in walk_order(catalog.study):
-        catalog.materialize(item)
-
-
 def stale_assets(catalog: CatalogBuilder, study: Study) -> dict[str, int]:
     states = plan(catalog.freshness(study), select_partitions(study))
     counted: dict[str, int] = {}
@@ -25,9 +20,8 @@ def variant(**fields: object) -> Study:
     return load_study(str(TINY), {"doses": [1000, 10000, 100000], **fields})
 
 
-def test_a_complete_catalog_is_fresh(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    assert stale_assets(catalog, catalog.study) == {}
+def test_a_complete_catalog_is_fresh(filled: CatalogBuilder) -> None:
+    assert stale_assets(filled, filled.study) == {}
 
 
 def test_an_empty_catalog_is_missing(catalog: CatalogBuilder) -> None:
@@ -36,52 +30,46 @@ def test_an_empty_catalog_is_missing(catalog: CatalogBuilder) -> None:
     assert len(states) == 1 + 3 + 9 * 5 + 1
 
 
-def test_neighbor_count_leaves_the_datasets_fresh_and_the_views_below_stale(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    changed = stale_assets(catalog, variant(views={"dense": {"neighbor_count": 8}}))
+def test_neighbor_count_leaves_the_datasets_fresh_and_the_views_below_stale(filled: CatalogBuilder) -> None:
+    changed = stale_assets(filled, variant(views={"dense": {"neighbor_count": 8}}))
     cell = ("overlap_view", "trained_bundle", "network_reconstruction", "pty_chi_reconstruction", "comparison_metrics")
     assert changed == {**dict.fromkeys(cell, 3), "study_report": 1}
 
 
-def test_the_report_title_touches_only_the_report(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    assert stale_assets(catalog, variant(report={"title": "Other"})) == {"study_report": 1}
+def test_the_report_title_touches_only_the_report(filled: CatalogBuilder) -> None:
+    assert stale_assets(filled, variant(report={"title": "Other"})) == {"study_report": 1}
 
 
-def test_a_new_dose_or_view_leaves_every_old_partition_fresh(catalog: CatalogBuilder) -> None:
-    fill(catalog)
+def test_a_new_dose_or_view_leaves_every_old_partition_fresh(filled: CatalogBuilder) -> None:
     for study, added in ((variant(doses=[1000, 10000, 100000, 5000]), 3), (variant(views={"extra": {}}), 3)):
-        states = plan(catalog.freshness(study), select_partitions(study))
-        old = {item for item in walk_order(catalog.study) if item.asset != "study_report"}
+        states = plan(filled.freshness(study), select_partitions(study))
+        old = {item for item in walk_order(filled.study) if item.asset != "study_report"}
         assert all(state.status == "fresh" for state in states if state.item in old)
         assert sum(state.status == "missing" and state.item.asset == "overlap_view" for state in states) == added
 
 
-def test_a_rebuild_with_equal_content_changes_nothing_below(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    catalog.materialize(PartitionId("simulated_dataset", "1000"))
-    assert stale_assets(catalog, catalog.study) == {}
-    catalog.materialize(PartitionId("simulated_dataset", "1000"), content=b"other photons")
-    changed = stale_assets(catalog, catalog.study)
+def test_a_rebuild_with_equal_content_changes_nothing_below(filled: CatalogBuilder) -> None:
+    filled.materialize(PartitionId("simulated_dataset", "1000"))
+    assert stale_assets(filled, filled.study) == {}
+    filled.materialize(PartitionId("simulated_dataset", "1000"), content=b"other photons")
+    changed = stale_assets(filled, filled.study)
     assert changed["overlap_view"] == 3
     assert "simulated_dataset" not in changed
 
 
-def test_the_baseline_bundle_makes_every_cell_of_its_dose_stale(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    catalog.materialize(PartitionId("trained_bundle", "1000|baseline"), content=b"retrained")
-    changed = stale_assets(catalog, catalog.study)
+def test_the_baseline_bundle_makes_every_cell_of_its_dose_stale(filled: CatalogBuilder) -> None:
+    filled.materialize(PartitionId("trained_bundle", "1000|baseline"), content=b"retrained")
+    changed = stale_assets(filled, filled.study)
     assert changed["network_reconstruction"] == 3
     assert "pty_chi_reconstruction" not in changed
 
 
-def test_a_changed_file_or_a_failed_check_makes_a_partition_stale(catalog: CatalogBuilder) -> None:
-    fill(catalog)
+def test_a_changed_file_or_a_failed_check_makes_a_partition_stale(filled: CatalogBuilder) -> None:
     item = PartitionId("overlap_view", "1000|dense")
-    flip_bit(catalog.data_root / item.folder / "file.bin", 3)
-    assert "sha256" in catalog.freshness().state(item).reasons[0]
-    catalog.materialize(item, passed=False)
-    assert "made to fail" in catalog.freshness().state(item).reasons[0]
+    flip_bit(filled.data_root / item.folder / "file.bin", 3)
+    assert "sha256" in filled.freshness().state(item).reasons[0]
+    filled.materialize(item, passed=False)
+    assert "made to fail" in filled.freshness().state(item).reasons[0]
 
 
 def test_a_request_brings_what_it_needs_and_no_more(tiny: Study) -> None:

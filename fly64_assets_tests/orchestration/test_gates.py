@@ -66,7 +66,7 @@ def test_every_single_bit_flip_of_every_kind_of_file_is_found(catalog: CatalogBu
     catalog.materialize(item)
     path = catalog.data_root / item.folder / "file.bin"
     draw = random.Random(7)
-    for _ in range(125):
+    for _ in range(25):
         bit = draw.randrange(path.stat().st_size * 8)
         flip_bit(path, bit)
         with pytest.raises(GateRefusedError):
@@ -87,10 +87,10 @@ def test_a_failed_blocking_check_holds_in_later_runs_until_a_rebuild(catalog: Ca
 def test_a_check_of_an_earlier_version_does_not_vouch_for_a_later_one(catalog: CatalogBuilder) -> None:
     first = catalog.materialize(BUNDLE)
     second = catalog.materialize(BUNDLE, content=b"other")
-    catalog.check(BUNDLE, first, passed=True)
+    catalog.check(BUNDLE, first, passed=True, again=True)
     with pytest.raises(GateRefusedError, match="is stale: it judged an earlier version"):
         open_partition(catalog.instance, catalog.data_root, BUNDLE)
-    catalog.check(BUNDLE, second, passed=True)
+    catalog.check(BUNDLE, second, passed=True, again=True)
     open_partition(catalog.instance, catalog.data_root, BUNDLE)
 
 

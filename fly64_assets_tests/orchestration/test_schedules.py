@@ -9,27 +9,14 @@ from fly64_assets.orchestration.jobs import CELL_JOB, REPORT_JOB
 from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId
 from fly64_assets.orchestration.schedules import decide, requests_of
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
-from fly64_assets_tests.orchestration.test_freshness import fill
+from fly64_assets_tests.orchestration.conftest import CELLS
 
-CELLS = [f"{dose}|{view}" for dose in (1000, 10000, 100000) for view in ("baseline", "dense", "sparse")]
-
-
-def complete(catalog: CatalogBuilder, cells: list[str]) -> None:
-    catalog.materialize(PartitionId("scan"))
-    for dose in ("1000", "10000", "100000"):
-        catalog.materialize(PartitionId("simulated_dataset", dose))
-    for cell in cells:
-        for asset in CELL_ASSETS:
-            catalog.materialize(PartitionId(asset, cell))
-
-
-def test_it_requests_exactly_the_cells_that_are_left(catalog: CatalogBuilder) -> None:
-    complete(catalog, CELLS[:4])
+def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder) -> None:
     running, failing = CELLS[4], CELLS[5]
-    catalog.start_run(PartitionId("trained_bundle", running), dg.DagsterRunStatus.STARTED)
+    four_cells.start_run(PartitionId("trained_bundle", running), dg.DagsterRunStatus.STARTED)
     for _ in range(3):
-        catalog.start_run(PartitionId("trained_bundle", failing), dg.DagsterRunStatus.FAILURE)
-    decision = decide(catalog.freshness(), max_failures=3)
+        four_cells.start_run(PartitionId("trained_bundle", failing), dg.DagsterRunStatus.FAILURE)
+    decision = decide(four_cells.freshness(), max_failures=3)
     assert [unit.partition for unit in decision.requested if unit.job == CELL_JOB] == [CELLS[6], CELLS[7], CELLS[8]]
     assert any(running in text and "in progress" in text for text in decision.left_alone)
     assert any(failing in text and "3 times in a row" in text for text in decision.left_alone)
@@ -38,12 +25,11 @@ def test_it_requests_exactly_the_cells_that_are_left(catalog: CatalogBuilder) ->
     assert all({key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests)
 
 
-def test_a_success_after_failures_counts_again_from_zero(catalog: CatalogBuilder) -> None:
-    complete(catalog, CELLS[:8])
+def test_a_success_after_failures_counts_again_from_zero(four_cells: CatalogBuilder) -> None:
     item = PartitionId("trained_bundle", CELLS[8])
     for status in (*[dg.DagsterRunStatus.FAILURE] * 3, dg.DagsterRunStatus.SUCCESS, dg.DagsterRunStatus.FAILURE):
-        catalog.start_run(item, status)
-    assert CELLS[8] in [unit.partition for unit in decide(catalog.freshness(), max_failures=3).requested]
+        four_cells.start_run(item, status)
+    assert CELLS[8] in [unit.partition for unit in decide(four_cells.freshness(), max_failures=3).requested]
 
 
 def test_upstream_units_leave_the_queue_first(catalog: CatalogBuilder) -> None:
@@ -54,13 +40,11 @@ def test_upstream_units_leave_the_queue_first(catalog: CatalogBuilder) -> None:
     assert decision.requested[-1].job == REPORT_JOB
 
 
-def test_a_tick_with_nothing_to_do_requests_nothing_and_says_why(catalog: CatalogBuilder) -> None:
-    fill(catalog)
-    definitions = build_definitions(catalog.study, catalog.data_root)
-    schedule = definitions.get_schedule_def("nightly_dose_backfill")
-    with dg.build_schedule_context(
-        instance=catalog.instance, repository_def=definitions.get_repository_def()
-    ) as context:
+def test_a_tick_with_nothing_to_do_requests_nothing_and_says_why(filled: CatalogBuilder) -> None:
+    definitions = build_definitions(filled.study, filled.data_root)
+    repository = definitions.get_repository_def()
+    schedule = repository.get_schedule_def("nightly_dose_backfill")
+    with dg.build_schedule_context(instance=filled.instance, repository_def=repository) as context:
         result = schedule.evaluate_tick(context)
     assert not result.run_requests
     assert "nothing is missing or stale" in (result.skip_message or "")
