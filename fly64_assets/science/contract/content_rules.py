@@ -27,13 +27,13 @@ def positions_of(arrays: Arrays) -> np.ndarray:
     return np.stack([arrays["xcoords"], arrays["ycoords"]], axis=1)
 
 
-def small_array_faults(arrays: Arrays, metadata: Metadata, size: int) -> Iterator[Fault]:
+def small_array_faults(arrays: Arrays, metadata: Metadata, patches: np.ndarray) -> Iterator[Fault]:
     """Faults of positions, object, probe and indices.
 
     Args:
         arrays: all arrays but the patterns and patches, in memory.
         metadata: parsed metadata.
-        size: N.
+        patches: Y, mapped; tells exchanged axes from positions that are merely outside.
 
     Yields:
         One fault per violation.
@@ -54,7 +54,7 @@ def small_array_faults(arrays: Arrays, metadata: Metadata, size: int) -> Iterato
                 yield fault("start-differs", f"{key}_start", f"a copy of {key}", "other values")
     if "scan_index" in arrays:
         yield from _index_faults(arrays["scan_index"])
-    yield from _inside_faults(arrays, size)
+    yield from _inside_faults(arrays, patches)
 
 
 def _index_faults(index: np.ndarray) -> Iterator[Fault]:
@@ -65,15 +65,17 @@ def _index_faults(index: np.ndarray) -> Iterator[Fault]:
         yield fault("scan-index-duplicate", "scan_index", "each index once", f"{repeated} repeated")
 
 
-def _inside_faults(arrays: Arrays, size: int) -> Iterator[Fault]:
-    positions, shape = positions_of(arrays), arrays["objectGuess"].shape
+def _inside_faults(arrays: Arrays, patches: np.ndarray) -> Iterator[Fault]:
+    positions, shape, size = positions_of(arrays), arrays["objectGuess"].shape, patches.shape[-1]
     if not np.isfinite(positions).all():
         return
-    outside = _outside(positions, shape, size)
+    outside = outside_object(positions, shape, size)
     if not outside.any():
         return
     grid = f"an object of {shape[0]} rows x {shape[1]} columns"
-    if not _outside(positions[:, ::-1], shape, size).any():
+    exchanged = positions[:, ::-1]
+    first = np.asarray(patches[0])
+    if not outside_object(exchanged, shape, size).any() and _fits(first, exchanged[:1], arrays["objectGuess"])[0]:
         actual = f"{outside.sum()} patches outside it, but none with x and y exchanged"
         yield fault("xy-exchanged", "xcoords, ycoords", f"patches inside {grid}", actual)
         return
@@ -83,7 +85,8 @@ def _inside_faults(arrays: Arrays, size: int) -> Iterator[Fault]:
     yield fault("patch-outside", f"position {k}", allowed, f"x, y = {positions[k].tolist()}; {outside.sum()} outside")
 
 
-def _outside(positions: np.ndarray, shape: tuple[int, ...], size: int) -> np.ndarray:
+def outside_object(positions: np.ndarray, shape: tuple[int, ...], size: int) -> np.ndarray:
+    """Which patches leave an object of ``shape``."""
     half = size / 2
     return np.any((positions < half) | (positions > np.array([shape[1], shape[0]]) - half), axis=1)
 
@@ -135,8 +138,13 @@ def pattern_faults(diffraction: np.ndarray, arrays: Arrays, metadata: Metadata) 
     if not tally.as_intensity:
         yield fault("no-photons", "diffraction", "some photons", "zero in every pattern")
         return
-    yield from _count_faults(tally, float(totals.mean()), len(diffraction), metadata)
-    yield from _dose_faults(float(totals.mean()), len(diffraction), metadata)
+    mean, n = float(totals.mean()), len(diffraction)
+    misread = list(_count_faults(tally, mean, n, metadata))
+    yield from misread
+    yield from _scale_faults(metadata)
+    if misread:  # the counts mean nothing, so neither does their dose
+        return
+    yield from _dose_faults(mean, n, metadata)
     if "expected_photons" in arrays:
         yield from _expectation_faults(totals, arrays["expected_photons"])
 
@@ -172,7 +180,11 @@ def _dose_faults(mean: float, n: int, metadata: Metadata) -> Iterator[Fault]:
     if abs(whole - wanted) > error:
         where = "metadata.requested_photons_per_pattern"
         yield fault("dose-requested", where, f"{whole:.6g} +- {error:.2g}, as measured over the scan", f"{wanted:.6g}")
-    energy, scale = metadata.get("scan_mean_energy"), metadata["counts_scale"]
+
+
+def _scale_faults(metadata: Metadata) -> Iterator[Fault]:
+    wanted, scale = metadata["requested_photons_per_pattern"], metadata["counts_scale"]
+    energy = metadata.get("scan_mean_energy")
     if energy is not None and not np.isclose(scale**2 * energy, wanted, rtol=1e-5):
         wanted_scale = np.sqrt(wanted / energy)
         yield fault("dose-scale", "metadata.counts_scale", f"{wanted_scale:.8g} for the requested dose", f"{scale:.8g}")
@@ -216,7 +228,7 @@ def _fits(patch: np.ndarray, candidates: np.ndarray, obj: np.ndarray) -> np.ndar
     """At which of the candidate positions the object shows this patch."""
     size = patch.shape[-1]
     close = np.zeros(len(candidates), bool)
-    inside = np.flatnonzero(~_outside(candidates, obj.shape, size))
+    inside = np.flatnonzero(~outside_object(candidates, obj.shape, size))
     for start in range(0, len(inside), BLOCK):
         part = inside[start : start + BLOCK]
         close[part] = _misfit(patch, extract_patches(obj, candidates[part], size)) <= _PATCH_TOLERANCE

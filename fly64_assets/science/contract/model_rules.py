@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from fly64_assets.science.contract.content_rules import Arrays, Metadata, positions_of
+from fly64_assets.science.contract.content_rules import Arrays, Metadata, outside_object, positions_of
 from fly64_assets.science.contract.rules import fault
 from fly64_assets.science.physics.diffraction import diffraction_intensity, extract_patches
 from fly64_assets.science.records import Fault
@@ -38,15 +38,19 @@ def model_faults(diffraction: np.ndarray, arrays: Arrays, metadata: Metadata) ->
     misfit = _misfit_in_standard_errors(counts, expected)
     if metadata["origin"] != "simulated" or abs(misfit) <= _MISFIT_STANDARD_ERRORS:
         return
-    if _log_likelihood(counts.transpose(0, 2, 1), expected) > given:
+    transposed = _log_likelihood(counts.transpose(0, 2, 1), expected)
+    exchanged = _log_likelihood_exchanged(arrays, positions, counts, scale)
+    if exchanged > max(given, transposed):
+        actual = "positions that fit only with x and y exchanged"
+        yield fault("xy-exchanged", "xcoords, ycoords", "positions of these patterns", actual)
+    elif transposed > given:
         yield fault("diffraction-transposed", "diffraction", "patterns as rows x columns", "their transposes")
-        return
-    if _fits_exchanged(arrays, positions, counts, scale, given):
-        where, actual = "xcoords, ycoords", "positions that fit only with x and y exchanged"
-        yield fault("xy-exchanged", where, "positions of these patterns", actual)
-        return
-    actual = f"a misfit of {misfit:.0f} standard errors"
-    yield fault("diffraction-not-from-object", "diffraction", "Poisson counts of objectGuess and probeGuess", actual)
+    else:
+        expected_words, actual = (
+            "Poisson counts of objectGuess and probeGuess",
+            f"a misfit of {misfit:.0f} standard errors",
+        )
+        yield fault("diffraction-not-from-object", "diffraction", expected_words, actual)
 
 
 def _expected(arrays: Arrays, positions: np.ndarray, scale: float) -> np.ndarray:
@@ -55,13 +59,11 @@ def _expected(arrays: Arrays, positions: np.ndarray, scale: float) -> np.ndarray
     return scale**2 * diffraction_intensity(patches, probe).astype(np.float64)
 
 
-def _fits_exchanged(arrays: Arrays, positions: np.ndarray, counts: np.ndarray, scale: float, given: float) -> bool:
-    rows, columns = arrays["objectGuess"].shape
-    half = counts.shape[-1] / 2
+def _log_likelihood_exchanged(arrays: Arrays, positions: np.ndarray, counts: np.ndarray, scale: float) -> float:
     exchanged = positions[:, ::-1]
-    if np.any((exchanged < half) | (exchanged > np.array([columns, rows]) - half)):
-        return False
-    return _log_likelihood(counts, _expected(arrays, exchanged, scale)) > given
+    if outside_object(exchanged, arrays["objectGuess"].shape, counts.shape[-1]).any():
+        return -np.inf
+    return _log_likelihood(counts, _expected(arrays, exchanged, scale))
 
 
 def _log_likelihood(counts: np.ndarray, expected: np.ndarray) -> float:

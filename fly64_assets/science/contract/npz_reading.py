@@ -153,6 +153,9 @@ def _data_start(raw: io.BufferedReader, info: zipfile.ZipInfo) -> int:
     """Where a stored member's bytes begin, from its local header, which must agree with the directory."""
     raw.seek(0, io.SEEK_END)
     file_size = raw.tell()
+    if info.header_offset < 0:
+        expected = "a directory that points into the file"
+        raise UnreadableNpzError("member-header", info.filename, expected, f"offset {info.header_offset}")
     raw.seek(info.header_offset)
     block = raw.read(_LOCAL_HEADER.size)
     fields = _LOCAL_HEADER.unpack(block) if len(block) == _LOCAL_HEADER.size else (0,) * 11

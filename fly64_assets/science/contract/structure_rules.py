@@ -102,8 +102,10 @@ def _dtype_faults(header: ArrayHeader, wanted: np.dtype) -> Iterator[Fault]:
 
 
 def _patch_size(headers: Headers) -> int | None:
-    header = headers.get("diffraction")
-    return header.shape[2] if header is not None and len(header.shape) == 3 else None
+    """N, or None where diffraction itself is at fault, so that nothing else is measured by it."""
+    if "diffraction" not in headers or list(_pattern_faults(headers)):
+        return None
+    return headers["diffraction"].shape[2]
 
 
 def _pattern_faults(headers: Headers) -> Iterator[Fault]:

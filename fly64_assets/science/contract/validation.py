@@ -68,7 +68,7 @@ def _contents(path: Path, headers: dict[str, ArrayHeader], metadata: dict[str, A
     small = [key for key in DTYPES if key in headers and key not in _LARGE]
     arrays = {key: load_array(path, headers[key], SMALL_ARRAY_LIMIT_BYTES) for key in small}
     diffraction, patches = (map_array(path, headers[key]) for key in _LARGE)
-    faults = list(small_array_faults(arrays, metadata, diffraction.shape[-1]))
+    faults = list(small_array_faults(arrays, metadata, patches))
     unusable = bool(faults)
     faults += pattern_faults(diffraction, arrays, metadata)
     if unusable:

@@ -65,7 +65,7 @@ def test_fly64_geometry():
 
 
 def test_too_small_an_object_is_named():
-    with pytest.raises(ValueError, match="enlarge object.shape_px"):
+    with pytest.raises(ValueError, match=r"enlarge object\.shape_px"):
         make(shape=(40, 20))
 
 
