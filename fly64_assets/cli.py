@@ -93,6 +93,38 @@ def validate(file: Annotated[Path, typer.Argument(help="A DATA-001 file.")]) -> 
     console.print(f"{file}: follows DATA-001", markup=False, highlight=False)
 
 
+@app.command(name="import", epilog="Example: fly64 import beamline.npz dataset.npz --values intensity")
+def import_file(
+    raw: Annotated[Path, typer.Argument(help="NPZ in a raw layout, CXI, or a Ptychodus product (with --diffraction).")],
+    out: Annotated[Path, typer.Argument(help="The DATA-001 file to write; must not exist.")],
+    diffraction: Annotated[Path | None, typer.Option(help="Ptychodus diffraction file of the product.")] = None,
+    layout: Annotated[str, typer.Option(help="auto, nhw or hwn.")] = "auto",
+    values: Annotated[str, typer.Option(help="auto, intensity or amplitude.")] = "auto",
+    dc: Annotated[str, typer.Option(help="Where the zero frequency is: centre or corner.")] = "centre",
+    photons_per_pattern: Annotated[
+        float | None, typer.Option(help="Scale data in arbitrary units to this dose.")
+    ] = None,
+) -> None:
+    """Convert other layouts into a DATA-001 dataset; the input is never changed."""
+    from fly64_assets.conversion import import_dataset
+
+    options = {"layout": layout, "values": values, "dc": dc, "photons_per_pattern": photons_per_pattern}
+    summary = import_dataset(raw, out, diffraction=diffraction, raw_options=options)
+    sys.stdout.write(json.dumps(summary, indent=2, sort_keys=True, default=str) + "\n")
+
+
+@app.command(epilog="Example: fly64 export dataset.npz scan.h5   (writes scan.h5 and scan_diffraction.h5)")
+def export(
+    source: Annotated[Path, typer.Argument(help="A DATA-001 dataset (.npz) or a reconstruction's product (.h5).")],
+    out: Annotated[Path, typer.Argument(help="product.h5 for Ptychodus, name.cxi for CXI; must not exist.")],
+) -> None:
+    """Write a dataset or a reconstruction for other programs: Ptychodus HDF5 or CXI, by the ending of OUT."""
+    from fly64_assets.conversion import export_file
+
+    for written in export_file(source, out):
+        console.print(str(written), markup=False, highlight=False)
+
+
 @app.command(epilog="Example: fly64 inspect data/quick/trained_bundle/dose_1000/dense/gs2/wts.h5.zip")
 def inspect(bundle: Annotated[Path, typer.Argument(help="A wts.h5.zip.")]) -> None:
     """Verify a bundle strictly and print its manifest; nothing in it is executed or unpickled."""
@@ -112,7 +144,7 @@ def verify(study_name: StudyOption = "quick") -> None:
         raise typer.Exit(1)
 
 
-@app.command(epilog="Example: eval \"$(fly64 environment)\"")
+@app.command(epilog='Example: eval "$(fly64 environment)"')
 def environment(study_name: StudyOption = "quick") -> None:
     """Print the shell variables under which the dagster commands find the study; create its instance."""
     from fly64_assets.orchestration.instance import dagster_home
@@ -152,7 +184,9 @@ def _doses(loaded: Study, text: str) -> list[str]:
         raise StudyError(message) from None
     unknown = [key for key in keys if key not in loaded.dose_keys]
     if unknown:
-        message = f"doses {', '.join(unknown)} are not in study {loaded.name!r}, which has {', '.join(loaded.dose_keys)}"
+        message = (
+            f"doses {', '.join(unknown)} are not in study {loaded.name!r}, which has {', '.join(loaded.dose_keys)}"
+        )
         raise StudyError(message)
     return keys
 

@@ -113,6 +113,27 @@ def write_atomically(path: Path, content: bytes | str) -> None:
     _flush_to_disk(path.parent)
 
 
+@contextlib.contextmanager
+def new_file(path: Path) -> Iterator[Path]:
+    """A temporary name beside ``path`` to write to; it becomes ``path`` when the body ends well.
+
+    Raises:
+        FileExistsError: ``path`` exists; nothing is overwritten.
+    """
+    if path.exists():
+        message = f"{path} exists and is not overwritten: name another output"
+        raise FileExistsError(message)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{secrets.token_hex(4)}.{path.name}")
+    try:
+        yield temporary
+        _flush_to_disk(temporary)
+        temporary.rename(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    _flush_to_disk(path.parent)
+
+
 class StagedFolder:
     """Files on their way into a partition's folder.
 

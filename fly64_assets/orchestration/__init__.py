@@ -1,0 +1,1 @@
+"""The asset graph on Dagster: the only package beside definitions and cli that imports it."""

@@ -56,12 +56,8 @@ def study_checks(partitions: StudyPartitions) -> list[dg.AssetChecksDefinition]:
 def _check(
     asset: str, name: str, judge: Judge, partitions_def: dg.PartitionsDefinition | None
 ) -> dg.AssetChecksDefinition:
-    @dg.asset_check(
-        asset=asset, name=name, blocking=True, description=judge.__doc__, partitions_def=partitions_def
-    )
-    def check(
-        context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]
-    ) -> dg.AssetCheckResult:
+    @dg.asset_check(asset=asset, name=name, blocking=True, description=judge.__doc__, partitions_def=partitions_def)
+    def check(context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
         item = workspace.item(context, asset)
         try:
             files = open_partition(context.instance, workspace.data_root, item, require_checks=False)
@@ -96,7 +92,13 @@ def _scan_is_usable(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     scan = read_scan(files.path("scan.npz"))
     where = "scan.npz"
     faults = [
-        Fault("scan-finite", f"{where}: {name}", "finite values", "NaN or infinity", "Check the scan's input and rebuild it.")
+        Fault(
+            "scan-finite",
+            f"{where}: {name}",
+            "finite values",
+            "NaN or infinity",
+            "Check the scan's input and rebuild it.",
+        )
         for name, array in (("object", scan.object), ("probe", scan.probe), ("positions", scan.positions_xy_px))
         if not np.isfinite(array).all()
     ]
@@ -109,7 +111,9 @@ def _scan_is_usable(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
 
 def _files_follow_data_001(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     """Every dataset file follows the DATA-001 contract (docs/contracts.md)."""
-    return [fault for name in sorted(files.files) if name.endswith(".npz") for fault in validate_dataset(files.path(name))]
+    return [
+        fault for name in sorted(files.files) if name.endswith(".npz") for fault in validate_dataset(files.path(name))
+    ]
 
 
 def _dose_within_tolerance(workspace: Workspace, files: PartitionFiles) -> list[Fault]:

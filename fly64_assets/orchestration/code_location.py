@@ -20,9 +20,7 @@ from fly64_assets.science.records import ProgressListener, ignore_progress
 from fly64_assets.study import Study
 
 
-def build_definitions(
-    study: Study, data_root: Path, listener: ProgressListener = ignore_progress
-) -> dg.Definitions:
+def build_definitions(study: Study, data_root: Path, listener: ProgressListener = ignore_progress) -> dg.Definitions:
     """Assets, checks, jobs, schedule and sensor of a study.
 
     Args:

@@ -1,4 +1,4 @@
-"""How ``fly64 study`` looks in a terminal: a live line per running partition, plain lines where there is no terminal."""
+"""How ``fly64 study`` looks: a live bar per running partition on a terminal, plain lines elsewhere."""
 
 import time
 from collections.abc import Iterator

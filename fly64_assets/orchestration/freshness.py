@@ -172,7 +172,7 @@ def select_partitions(
 
 
 def walk_order(study: Study) -> list[PartitionId]:
-    """All partitions, upstream first: scan, datasets, then cell by cell, the baseline cell of a dose before its others."""
+    """All partitions, upstream first: scan, datasets, then cell by cell, the baseline cell of a dose first."""
     shared = [*partitions_of(study, "scan"), *partitions_of(study, "simulated_dataset")]
     cells = [
         PartitionId(asset, cell.partition) for cell in partitions_of(study, "overlap_view") for asset in CELL_ASSETS

@@ -108,7 +108,9 @@ def changed_files(folder: Path, entry: CatalogEntry, *, sizes_only: bool = False
         entry: what the catalog lists.
         sizes_only: compare existence and size, not content: for plans over many partitions.
     """
-    return [fault for name, expected in entry.files.items() if (fault := _file_fault(folder, name, expected, sizes_only))]
+    return [
+        fault for name, expected in entry.files.items() if (fault := _file_fault(folder, name, expected, sizes_only))
+    ]
 
 
 def _file_fault(folder: Path, name: str, expected: FileRecord, sizes_only: bool) -> str | None:

@@ -40,8 +40,8 @@ def require_owner(data_root: Path, study_name: str) -> None:
     owner = data_root / OWNER_FILE
     if owner.exists() and (found := owner.read_text().strip()) != study_name:
         message = (
-            f"{data_root} holds study {found!r}, not {study_name!r}: set FLY64_DATA_ROOT to another folder or unset it, "
-            f'and in an activated shell run: eval "$(fly64 environment --study {study_name})"'
+            f"{data_root} holds study {found!r}, not {study_name!r}: set FLY64_DATA_ROOT to another folder or unset it; "
+            f'in an activated shell run: eval "$(fly64 environment --study {study_name})"'
         )
         raise StudyError(message)
 

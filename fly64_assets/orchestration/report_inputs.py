@@ -20,9 +20,7 @@ from fly64_assets.study import split_partition
 VERSIONED_PACKAGES = ("fly64_assets", "torch", "lightning", "ptychi", "dagster", "numpy", "scipy", "scikit-image")
 
 
-def report_data(
-    instance: dg.DagsterInstance, workspace: Workspace, scored: dict[str, PartitionFiles]
-) -> ReportData:
+def report_data(instance: dg.DagsterInstance, workspace: Workspace, scored: dict[str, PartitionFiles]) -> ReportData:
     """Everything that the report shows, read through the same gate as any other input."""
     study = workspace.study
     done = {key: files for key, files in scored.items() if files.skip_reason is None}
@@ -37,7 +35,8 @@ def report_data(
         study_hash=study.study_hash(),
         object_origin=scan.object_origin,
         cells=tuple(
-            _cell(instance, workspace, str(item.partition), scored) for item in partitions_of(study, "comparison_metrics")
+            _cell(instance, workspace, str(item.partition), scored)
+            for item in partitions_of(study, "comparison_metrics")
         ),
         metrics=_tables(done, "comparison_metrics.csv"),
         frc=_tables(done, "frc_curves.csv"),

@@ -131,4 +131,3 @@ class Walk:
             if source in self.failed:
                 return f"waits for {source}, which failed"
         return None
-

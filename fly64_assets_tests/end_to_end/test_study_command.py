@@ -68,7 +68,11 @@ def test_it_materializes_all_eight_assets_and_says_where_the_results_are(finishe
         f"overlap_view/{cell}/metrics_bundle.json",
         f"trained_bundle/{cell}/gs2/wts.h5.zip",
         "trained_bundle/dose_1000/baseline/gs1/wts.h5.zip",
-        *(f"network_reconstruction/{cell}/{m}_{s}.h5" for m in ("pinn", "pinn_refined", "baseline") for s in ("train", "test")),
+        *(
+            f"network_reconstruction/{cell}/{m}_{s}.h5"
+            for m in ("pinn", "pinn_refined", "baseline")
+            for s in ("train", "test")
+        ),
         f"pty_chi_reconstruction/{cell}/pty_chi_test.h5",
         f"comparison_metrics/{cell}/comparison_metrics.csv",
         f"comparison_metrics/{cell}/frc_curves.csv",

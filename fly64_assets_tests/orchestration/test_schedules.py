@@ -11,6 +11,7 @@ from fly64_assets.orchestration.schedules import decide, requests_of
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 from fly64_assets_tests.orchestration.conftest import CELLS
 
+
 def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder) -> None:
     running, failing = CELLS[4], CELLS[5]
     four_cells.start_run(PartitionId("trained_bundle", running), dg.DagsterRunStatus.STARTED)
@@ -22,7 +23,9 @@ def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder)
     assert any(failing in text and "3 times in a row" in text for text in decision.left_alone)
     requests = [request for request in requests_of(decision, "hash") if request.partition_key in CELLS]
     assert [request.partition_key for request in requests] == CELLS[6:]
-    assert all({key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests)
+    assert all(
+        {key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests
+    )
 
 
 def test_a_success_after_failures_counts_again_from_zero(four_cells: CatalogBuilder) -> None:

@@ -1,0 +1,1 @@
+"""Assets by concern; no module here imports another."""

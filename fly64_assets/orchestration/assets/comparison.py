@@ -79,9 +79,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
                 **key_scores(metrics),
                 "registration_failures": sum(len(part.failures) for part in scores.values()),
             }
-            yield published_output(
-                context, stage, parameter_hash=parameter_hash, upstream=upstream, metadata=metadata
-            )
+            yield published_output(context, stage, parameter_hash=parameter_hash, upstream=upstream, metadata=metadata)
 
     every_cell = dg.AssetIn(partition_mapping=dg.AllPartitionMapping(), metadata={"many": True, "optional": True})
 
@@ -108,7 +106,9 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             stage.path("report.html").write_text(html, encoding="utf-8")
             data.metrics.to_csv(stage.path("metrics.csv"), index=False)
             data.metrics.to_parquet(stage.path("metrics.parquet"), index=False)
-            states = [{"dose": c.dose, "view": c.view, "status": c.status, "reason": c.reason} for c in data.all_cells()]
+            states = [
+                {"dose": c.dose, "view": c.view, "status": c.status, "reason": c.reason} for c in data.all_cells()
+            ]
             metadata = {
                 "report": dg.MetadataValue.path(str(workspace.data_root / item.folder / "report.html")),
                 "cells": table(states),
@@ -146,9 +146,7 @@ class Cell:
         folder = self.study.seed_folder(seed)
         names = {method: f"{folder}{method}_{split}.h5" for method in METHODS}
         sources = (self.networks, self.iterative)
-        return {
-            method: (source, name) for method, name in names.items() for source in sources if name in source.files
-        }
+        return {method: (source, name) for method, name in names.items() for source in sources if name in source.files}
 
     def reconstructions(self, seed: int, split: Split) -> dict[str, Reconstruction]:
         """What every method made of a split."""

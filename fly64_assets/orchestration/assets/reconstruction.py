@@ -155,9 +155,7 @@ class ProductSet:
             bundle = own.path(f"{folder}gs{gridsize}/wts.h5.zip")
             methods |= {"pinn": (bundle, None), "pinn_refined": (bundle, self.study.refine)}
         for method, (bundle, refine) in methods.items():
-            found = reconstruct_with_network(
-                bundle, measurement, method=method, refine=refine, progress=self.progress
-            )
+            found = reconstruct_with_network(bundle, measurement, method=method, refine=refine, progress=self.progress)
             self.add(stage, found, seed, split)
 
     def add(self, stage: StagedFolder, found: Reconstruction, seed: int, split: Split) -> None:

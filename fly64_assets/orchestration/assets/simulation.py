@@ -86,9 +86,7 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
                 "summary": table(rows),
                 **optional_picture(context, lambda: dataset_preview(read_dataset(first)), "train split"),
             }
-            return published_output(
-                context, stage, parameter_hash=parameter_hash, upstream=[scan], metadata=metadata
-            )
+            return published_output(context, stage, parameter_hash=parameter_hash, upstream=[scan], metadata=metadata)
 
     return [scan, simulated_dataset]
 

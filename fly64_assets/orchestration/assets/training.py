@@ -195,7 +195,9 @@ def _bundle_metadata(
     names = {seed: bundle_file(study, view, seed) for seed in results}
     records = stage.records()
     first = records[names[study.seeds[0]]]
-    rows = [{"seed": seed, "bundle": f"{item.folder}/{name}", **records[name].to_dict()} for seed, name in names.items()]
+    rows = [
+        {"seed": seed, "bundle": f"{item.folder}/{name}", **records[name].to_dict()} for seed, name in names.items()
+    ]
     return {
         "bundle_path": f"{item.folder}/{names[study.seeds[0]]}",
         "bundle_sha256": first.sha256,

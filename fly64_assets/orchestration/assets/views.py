@@ -63,7 +63,9 @@ def view_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
                 **({} if first["train"].trainable else {"reason": first["train"].reason}),
                 **scalars(first["train"].to_dict(), "train_"),
                 "overlap metrics": table({"split": split, **first[split].to_dict()} for split in SPLITS),
-                **optional_picture(context, lambda: _preview(stage, study, simulated_dataset, view, first), "positions"),
+                **optional_picture(
+                    context, lambda: _preview(stage, study, simulated_dataset, view, first), "positions"
+                ),
             }
             return published_output(
                 context, stage, parameter_hash=parameter_hash, upstream=[simulated_dataset], metadata=metadata
@@ -81,8 +83,7 @@ def metrics_bundle(view: str, summaries: dict[int, dict[Split, ViewSummary]]) ->
     """Overlap metrics of both splits; of the first seed at the top, and of each seed below."""
     first = next(iter(summaries.values()))
     by_seed = {
-        str(seed): {split: summary.to_dict() for split, summary in splits.items()}
-        for seed, splits in summaries.items()
+        str(seed): {split: summary.to_dict() for split, summary in splits.items()} for seed, splits in summaries.items()
     }
     train = first["train"]
     return {
