@@ -177,7 +177,7 @@ def _check(positions: PositionsXY, gridsize: int, n_groups: int, k: int, diamete
         raise ValueError(message)
 
 
-def _unique(positions: PositionsXY) -> PositionsXY:
+def _unique(positions: PositionsXY) -> Float64[np.ndarray, "unique 2"]:
     ordered = positions[np.lexsort(positions.T)]
     new = np.ones(len(ordered), bool)
     new[1:] = np.any(ordered[1:] != ordered[:-1], axis=1)
@@ -203,7 +203,7 @@ def _within_groups(positions: PositionsXY, groups: Int64[np.ndarray, "g c"], k: 
     return float(disc_overlap_fraction(mates, diameter).mean())
 
 
-def _between_images(unique: PositionsXY, k: int, diameter: float) -> float:
+def _between_images(unique: Float64[np.ndarray, "unique 2"], k: int, diameter: float) -> float:
     """Metric 2: each unique position with its nearest others."""
     count = min(k, len(unique) - 1)
     if count == 0:
@@ -212,7 +212,7 @@ def _between_images(unique: PositionsXY, k: int, diameter: float) -> float:
     return float(disc_overlap_fraction(distance, diameter).mean())
 
 
-def _between_groups(centroids: PositionsXY, diameter: float) -> float:
+def _between_groups(centroids: Float64[np.ndarray, "groups 2"], diameter: float) -> float:
     """Metric 3: each centroid with all others closer than D."""
     n = len(centroids)
     total, neighbours = np.zeros(n), np.zeros(n)
