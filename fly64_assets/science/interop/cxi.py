@@ -57,7 +57,7 @@ def write_reconstruction(path: Path, reconstruction: Reconstruction) -> None:
 
 def _put_reconstruction(file: h5py.File, reconstruction: Reconstruction) -> None:
     size, pixel = reconstruction.probe.shape[-1], reconstruction.pixel_size_m
-    put(file, "cxi_version", np.int64(_CXI_VERSION))
+    put(file, "cxi_version", np.array(_CXI_VERSION))
     put(file, "/entry_1/title", reconstruction.method)
     put(file, "/entry_1/experiment_description", reconstruction.comments)
     put(file, _ENERGY, reconstruction.photon_energy_ev * JOULE_PER_EV)
