@@ -56,7 +56,7 @@ class ScheduleOptions(Options):
     """The nightly backfill; off until it is switched on in the UI."""
 
     cron: str = "0 2 * * *"
-    max_failures: int = Field(3, ge=1, description="A partition that failed this often is left alone.")
+    max_failures: int = Field(default=3, ge=1, description="A partition that failed this often is left alone.")
 
 
 class ReportOptions(Options):
@@ -72,7 +72,9 @@ class Study(Options):
     name: str
     report: ReportOptions
     doses: tuple[Annotated[float, Field(gt=0)], ...] = (1e3, 1e4, 1e5)
-    default_doses: tuple[float, ...] | None = Field(None, description="What `fly64 study` runs unless told otherwise.")
+    default_doses: tuple[float, ...] | None = Field(
+        default=None, description="What `fly64 study` runs unless told otherwise."
+    )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
     scan: ScanOptions = ScanOptions()
     dose: DoseOptions = DoseOptions()
@@ -276,10 +278,18 @@ def data_root_of(study: Study) -> Path:
     """Where a study's files live: ``FLY64_DATA_ROOT``, else ``data/<study>/`` of the project or the folder."""
     named = os.environ.get("FLY64_DATA_ROOT")
     if named:
-        return Path(UPath(named).absolute())
+        return _local(UPath(named))
     project = Path(__file__).parents[1]
     base = project if (project / "workspace.yaml").exists() else Path.cwd()
-    return Path(UPath(base / "data" / study.name).absolute())
+    return _local(UPath(base) / "data" / study.name)
+
+
+def _local(path: UPath) -> Path:
+    """The one place to change when a data root may be a bucket."""
+    if path.protocol not in ("", "file"):
+        message = f"data roots are local folders for now, got {path}: unset FLY64_DATA_ROOT or name a folder"
+        raise StudyError(message)
+    return Path(path.path).absolute()
 
 
 def _study_path(name_or_path: str) -> Path:

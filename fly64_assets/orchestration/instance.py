@@ -27,7 +27,9 @@ def dagster_home(data_root: Path, study_name: str) -> Path:
     home = data_root / INSTANCE_FOLDER
     configuration = home / "dagster.yaml"
     if not configuration.exists():
-        write_atomically(configuration, resources.files(__package__).joinpath("dagster.yaml").read_text("utf-8"))
+        write_atomically(
+            configuration, resources.files("fly64_assets.orchestration").joinpath("dagster.yaml").read_text("utf-8")
+        )
     return home
 
 
@@ -40,7 +42,7 @@ def require_owner(data_root: Path, study_name: str) -> None:
     owner = data_root / OWNER_FILE
     if owner.exists() and (found := owner.read_text().strip()) != study_name:
         message = (
-            f"{data_root} holds study {found!r}, not {study_name!r}: set FLY64_DATA_ROOT to another folder or unset it; "
+            f"{data_root} holds study {found!r}, not {study_name!r}: set or unset FLY64_DATA_ROOT; "
             f'in an activated shell run: eval "$(fly64 environment --study {study_name})"'
         )
         raise StudyError(message)

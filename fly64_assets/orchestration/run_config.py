@@ -34,17 +34,19 @@ class HistoryLogger(Enum):
 class TrainingOverrides(dg.Config):
     """Overrides of the study's training options for one run; bounds are those of the study file."""
 
-    epochs: int | None = Field(None, ge=1, le=100_000, description="Passes over the training groups.")
-    batch_size: int | None = Field(None, ge=1, le=4096, description="Groups per optimizer step.")
-    learning_rate: float | None = Field(None, gt=0, le=1, description="Peak learning rate.")
-    n_images: int | None = Field(None, ge=1, description="Limit of training patterns.")
-    accelerator: Accelerator | None = Field(None, description="Where to train.")
-    precision: Precision | None = Field(None, description="bf16_mixed is for GPUs.")
-    deterministic: bool | None = Field(None, description="Same seed, machine and threads: same bundle, bit for bit.")
-    max_minutes: float | None = Field(None, gt=0, description="Time budget; breaks determinism.")
-    num_workers: int | None = Field(None, ge=0, le=64, description="Data-loading processes.")
-    logger: HistoryLogger | None = Field(None, description="none: no history.csv.")
-    checkpointing: bool | None = Field(None, description="Off: a killed training starts again.")
+    epochs: int | None = Field(default=None, ge=1, le=100_000, description="Passes over the training groups.")
+    batch_size: int | None = Field(default=None, ge=1, le=4096, description="Groups per optimizer step.")
+    learning_rate: float | None = Field(default=None, gt=0, le=1, description="Peak learning rate.")
+    n_images: int | None = Field(default=None, ge=1, description="Limit of training patterns.")
+    accelerator: Accelerator | None = Field(default=None, description="Where to train.")
+    precision: Precision | None = Field(default=None, description="bf16_mixed is for GPUs.")
+    deterministic: bool | None = Field(
+        default=None, description="Same seed, machine and threads: same bundle, bit for bit."
+    )
+    max_minutes: float | None = Field(default=None, gt=0, description="Time budget; breaks determinism.")
+    num_workers: int | None = Field(default=None, ge=0, le=64, description="Data-loading processes.")
+    logger: HistoryLogger | None = Field(default=None, description="none: no history.csv.")
+    checkpointing: bool | None = Field(default=None, description="Off: a killed training starts again.")
 
     def applied_to(self, study: Study, view: str) -> Study:
         """The study with this run's overrides in the training options of a view's network."""

@@ -23,27 +23,27 @@ class ProbeOptions(Options):
     """The illumination."""
 
     kind: Literal["pupil", "zone_plate", "gaussian", "file"] = Field(
-        "pupil", description="pupil: far field of a soft-edged, defocused aperture."
+        default="pupil", description="pupil: far field of a soft-edged, defocused aperture."
     )
     pupil_radius_cycles_per_px: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
-    defocus_rad: float = Field(5.53, description="Quadratic phase at the pupil's edge, rad.")
-    aberration_rad: float = Field(0.0, ge=0, description="RMS of a smooth random pupil phase that structures the probe.")
-    central_stop_fraction: float = Field(0.5, ge=0, lt=1, description="zone_plate: stop radius / pupil radius.")
-    fwhm_px: PositiveFloat = Field(16.0, description="gaussian: full width at half maximum of the intensity.")
-    file: str | None = Field(None, description="file: NPZ with probeGuess, (N, N) or (modes, N, N).")
+    defocus_rad: float = Field(default=5.53, description="Quadratic phase at the pupil's edge, rad.")
+    aberration_rad: float = Field(default=0.0, ge=0, description="RMS of a smooth random pupil phase that structures the probe.")
+    central_stop_fraction: float = Field(default=0.5, ge=0, lt=1, description="zone_plate: stop radius / pupil radius.")
+    fwhm_px: PositiveFloat = Field(default=16.0, description="gaussian: full width at half maximum of the intensity.")
+    file: str | None = Field(default=None, description="file: NPZ with probeGuess, (N, N) or (modes, N, N).")
 
 
 class ObjectOptions(Options):
     """The sample."""
 
     kind: Literal["mixed", "natural_image", "siemens_star", "cells", "file"] = "mixed"
-    shape_px: tuple[PositiveInt, PositiveInt] = Field((232, 232), description="Rows, columns.")
+    shape_px: tuple[PositiveInt, PositiveInt] = Field(default=(232, 232), description="Rows, columns.")
     phase_range_rad: PositiveFloat = 1.2
     minimum_amplitude: Fraction = 0.75
     blur_px: float = Field(
-        1.0, ge=0, description="Gaussian sigma that keeps the object band-limited, so that interpolations agree."
+        default=1.0, ge=0, description="Gaussian sigma that keeps the object band-limited, so that interpolations agree."
     )
-    file: str | None = Field(None, description="file: an image, or an NPZ with objectGuess.")
+    file: str | None = Field(default=None, description="file: an image, or an NPZ with objectGuess.")
 
 
 class PositionOptions(Options):
@@ -51,27 +51,27 @@ class PositionOptions(Options):
 
     kind: Literal["raster", "spiral"] = "raster"
     step_px: PositiveFloat = 5.0
-    n_positions: PositiveInt | None = Field(None, description="Exactly this many, the step following from it.")
-    margin_px: float = Field(0.0, ge=0, description="Kept free between the outermost patches and the object's edge.")
-    jitter_fraction: float = Field(0.35, ge=0, le=1, description="Uniform jitter, in steps, peak to peak / 2.")
+    n_positions: PositiveInt | None = Field(default=None, description="Exactly this many, the step following from it.")
+    margin_px: float = Field(default=0.0, ge=0, description="Kept free between the outermost patches and the object's edge.")
+    jitter_fraction: float = Field(default=0.35, ge=0, le=1, description="Uniform jitter, in steps, peak to peak / 2.")
 
 
 class PtyChiOptions(Options):
     """Iterative reconstruction by pty-chi. The number of epochs is fixed in advance, never chosen by the truth."""
 
     algorithm: Literal["LSQML", "rPIE", "ePIE", "DM", "Autodiff"] = "LSQML"
-    epochs: PositiveInt = Field(120, le=10_000)
+    epochs: PositiveInt = Field(default=120, le=10_000)
     batch_size: PositiveInt = 128
     batching: Literal["compact", "uniform", "random"] = Field(
-        "compact", description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none."
+        default="compact", description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none."
     )
-    momentum: float = Field(0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
-    noise_model: Literal["gaussian", "poisson"] = Field("gaussian", description="LSQML and Autodiff only.")
-    step_size: float = Field(0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
-    refine_probe: bool = Field(False, description="False: the probe is known and stays as it is.")
-    start: Literal["flat", "pinn"] = Field("flat", description="pinn: start from the PINN's object of the same cell.")
-    device: Literal["cpu", "gpu"] = Field("cpu", description="gpu: falls back to the CPU where there is none.")
-    threads: PositiveInt = Field(1, description="Results are bit-identical only for equal thread counts.")
+    momentum: float = Field(default=0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
+    noise_model: Literal["gaussian", "poisson"] = Field(default="gaussian", description="LSQML and Autodiff only.")
+    step_size: float = Field(default=0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
+    refine_probe: bool = Field(default=False, description="False: the probe is known and stays as it is.")
+    start: Literal["flat", "pinn"] = Field(default="flat", description="pinn: start from the PINN's object of the same cell.")
+    device: Literal["cpu", "gpu"] = Field(default="cpu", description="gpu: falls back to the CPU where there is none.")
+    threads: PositiveInt = Field(default=1, description="Results are bit-identical only for equal thread counts.")
 
     @model_validator(mode="after")
     def _noise_model_that_is_used(self) -> "PtyChiOptions":
@@ -85,19 +85,19 @@ class ScanOptions(Options):
     """Where object, probe and positions come from."""
 
     source: Literal["synthetic", "base_npz", "measured"] = "synthetic"
-    file: str | None = Field(None, description="Path, or $NAME of an environment variable that holds it.")
-    patch_size_px: PositiveInt = Field(64, description="N; a measured detector is cropped to it.")
+    file: str | None = Field(default=None, description="Path, or $NAME of an environment variable that holds it.")
+    patch_size_px: PositiveInt = Field(default=64, description="N; a measured detector is cropped to it.")
     probe: ProbeOptions = ProbeOptions()
     object: ObjectOptions = ObjectOptions()
     positions: PositionOptions = PositionOptions()
     reference: PtyChiOptions = Field(
-        PtyChiOptions(refine_probe=True, epochs=80, batch_size=64),
+        default=PtyChiOptions(refine_probe=True, epochs=80, batch_size=64),
         description="measured: how object and probe are reconstructed at full dose.",
     )
     pixel_size_m: PositiveFloat = 1e-8
     photon_energy_ev: PositiveFloat = 8_000.0
     detector_distance_m: PositiveFloat = 1.0
-    seed: int = Field(0, ge=0, description="Seeds object, probe structure and jitter; shared by all study seeds.")
+    seed: int = Field(default=0, ge=0, description="Seeds object, probe structure and jitter; shared by all study seeds.")
 
     @model_validator(mode="after")
     def _file_when_needed(self) -> "ScanOptions":
@@ -111,28 +111,28 @@ class SplitOptions(Options):
     """The cut between train and test at the midpoint of y, with a guard band."""
 
     shared_illumination_limit: Fraction = Field(
-        0.01, description="No object pixel lit above this fraction of the probe's peak is in both splits."
+        default=0.01, description="No object pixel lit above this fraction of the probe's peak is in both splits."
     )
 
 
 class DoseOptions(Options):
     """How a dose comes about."""
 
-    method: Literal["simulate", "thin"] = Field("simulate", description="thin: binomial thinning of measured counts.")
-    tolerance: PositiveFloat = Field(0.05, description="Blocking check: relative deviation allowed beside 5 standard errors.")
+    method: Literal["simulate", "thin"] = Field(default="simulate", description="thin: binomial thinning of measured counts.")
+    tolerance: PositiveFloat = Field(default=0.05, description="Blocking check: relative deviation allowed beside 5 standard errors.")
 
 
 class ViewOptions(Options):
     """Which positions a view keeps and how a network groups them."""
 
-    overlap: float | None = Field(None, ge=0, lt=1, description="Keep positions at least (1 - overlap) * D apart.")
-    s_img: Fraction | None = Field(None, description="Keep this fraction of the positions instead.")
+    overlap: float | None = Field(default=None, ge=0, lt=1, description="Keep positions at least (1 - overlap) * D apart.")
+    s_img: Fraction | None = Field(default=None, description="Keep this fraction of the positions instead.")
     gridsize: Literal[1, 2] = 2
-    neighbor_count: PositiveInt = Field(7, description="K nearest neighbours that groups draw from; > 4 for gridsize 2.")
-    groups_per_position: PositiveFloat = Field(1.0, description="> 1 oversamples: groups drawn from the K nearest.")
-    probe_diameter_px: PositiveFloat | None = Field(None, description="D; measured from the probe when absent.")
-    min_train_positions: PositiveInt = Field(20, description="Fewer kept train positions: a recorded skip.")
-    network: str = Field("pinn", description="Kind of network, a name in the registry: pinn or supervised.")
+    neighbor_count: PositiveInt = Field(default=7, description="K nearest neighbours that groups draw from; > 4 for gridsize 2.")
+    groups_per_position: PositiveFloat = Field(default=1.0, description="> 1 oversamples: groups drawn from the K nearest.")
+    probe_diameter_px: PositiveFloat | None = Field(default=None, description="D; measured from the probe when absent.")
+    min_train_positions: PositiveInt = Field(default=20, description="Fewer kept train positions: a recorded skip.")
+    network: str = Field(default="pinn", description="Kind of network, a name in the registry: pinn or supervised.")
 
     @model_validator(mode="after")
     def _one_way_to_thin(self) -> "ViewOptions":
@@ -151,36 +151,36 @@ class ViewOptions(Options):
 class TrainingOptions(Options):
     """How a network is trained. Fields marked (execution) do not enter the parameter hash."""
 
-    epochs: PositiveInt = Field(40, le=100_000)
-    batch_size: PositiveInt = Field(16, le=4096)
-    groups_per_epoch: PositiveInt | None = Field(256, description="Groups drawn per epoch; null: every group once.")
-    learning_rate: PositiveFloat = Field(2e-3, le=1.0)
-    width: PositiveInt = Field(32, le=512, description="Base number of channels.")
-    n_images: PositiveInt | None = Field(None, description="Limit of training patterns.")
-    validation_fraction: float = Field(0.1, ge=0, lt=0.5)
-    patience: PositiveInt = Field(15, description="Epochs without a better validation loss before training ends.")
+    epochs: PositiveInt = Field(default=40, le=100_000)
+    batch_size: PositiveInt = Field(default=16, le=4096)
+    groups_per_epoch: PositiveInt | None = Field(default=256, description="Groups drawn per epoch; null: every group once.")
+    learning_rate: PositiveFloat = Field(default=2e-3, le=1.0)
+    width: PositiveInt = Field(default=32, le=512, description="Base number of channels.")
+    n_images: PositiveInt | None = Field(default=None, description="Limit of training patterns.")
+    validation_fraction: float = Field(default=0.1, ge=0, lt=0.5)
+    patience: PositiveInt = Field(default=15, description="Epochs without a better validation loss before training ends.")
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     deterministic: bool = True
-    max_minutes: PositiveFloat | None = Field(None, description="Time budget; breaks determinism.")
-    num_workers: int = Field(0, ge=0, le=64, description="(execution) data-loading processes.")
-    logger: Literal["csv", "none"] = Field("csv", description="(execution)")
-    checkpointing: bool = Field(True, description="(execution) off: a killed training starts again.")
+    max_minutes: PositiveFloat | None = Field(default=None, description="Time budget; breaks determinism.")
+    num_workers: int = Field(default=0, ge=0, le=64, description="(execution) data-loading processes.")
+    logger: Literal["csv", "none"] = Field(default="csv", description="(execution)")
+    checkpointing: bool = Field(default=True, description="(execution) off: a killed training starts again.")
     threads: PositiveInt = 1
 
 
 class RefineOptions(Options):
     """The passes over the data that turn pinn into pinn_refined."""
 
-    passes: int = Field(20, ge=0, le=20)
+    passes: int = Field(default=20, ge=0, le=20)
 
 
 class ScoringOptions(Options):
     """How reconstructions are compared with the object."""
 
     illumination_threshold: Fraction = Field(
-        0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."
+        default=0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."
     )
-    max_shift_px: PositiveFloat = Field(8.0, description="The largest registration shift that is believed, per axis.")
-    bootstrap_samples: int = Field(200, ge=0, description="0: no intervals.")
-    bound_patches: int = Field(4, ge=0, description="Windows of the view on which the Fisher bound is computed; 0: none.")
+    max_shift_px: PositiveFloat = Field(default=8.0, description="The largest registration shift that is believed, per axis.")
+    bootstrap_samples: int = Field(default=200, ge=0, description="0: no intervals.")
+    bound_patches: int = Field(default=4, ge=0, description="Windows of the view on which the Fisher bound is computed; 0: none.")

@@ -64,7 +64,9 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             return
         dose, view = split_partition(item.partition)
         cell = Cell(study, study.dose_of(dose), view, overlap_view, network_reconstruction, pty_chi_reconstruction)
-        scores = {(seed, split): cell.score(seed, split) for seed in study.seeds for split in SPLITS}
+        scores: dict[tuple[int, Split], CellScores] = {
+            (seed, split): cell.score(seed, split) for seed in study.seeds for split in SPLITS
+        }
         shown = scores[study.seeds[0], "test"]
         with staged(workspace.data_root / item.folder) as stage:
             metrics = pd.concat([cell.with_provenance(part.table, *key) for key, part in scores.items()])
@@ -188,7 +190,9 @@ class Cell:
         """The table with the digests of the files that each row was computed from."""
         dataset = self.view_files.files[f"{self.study.seed_folder(seed)}{self.view}_{split}.npz"].sha256
         digests = {method: source.files[name].sha256 for method, (source, name) in self.products(seed, split).items()}
-        return metrics.assign(dataset_sha256=dataset, product_sha256=metrics["method"].map(digests))
+        return metrics.assign(
+            dataset_sha256=dataset, product_sha256=metrics["method"].map(pd.Series(digests, dtype=str))
+        )
 
     def describe(self, scores: dict[tuple[int, Split], CellScores], figure_note: str) -> dict[str, Any]:
         """What the report says of the cell besides its scores."""
@@ -215,11 +219,11 @@ def key_scores(metrics: pd.DataFrame) -> dict[str, float]:
     """Scores of the test split that the catalog plots over partitions, averaged over seeds."""
     shown = {("ssim", "phase"), ("pearson", "phase"), ("psnr", "phase"), ("frc50", "complex"), ("excess_nll", "")}
     rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(METHODS)].fillna({"part": ""})
-    means = rows.groupby(["method", "metric", "part"])["value"].mean()
+    means = rows.groupby(["method", "metric", "part"], as_index=False)["value"].mean()
     return {
-        f"{method} {part} {metric}".replace("  ", " "): float(value)
-        for (method, metric, part), value in means.items()
-        if (metric, part) in shown and np.isfinite(value)
+        f"{row['method']} {row['part']} {row['metric']}".replace("  ", " "): float(row["value"])
+        for row in means.to_dict("records")
+        if (row["metric"], row["part"]) in shown and np.isfinite(row["value"])
     }
 
 

@@ -114,7 +114,8 @@ def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefiniti
                 metadata=products.metadata(context, stage),
             )
 
-    return [network_reconstruction, pty_chi_reconstruction]
+    assets: list[Any] = [network_reconstruction, pty_chi_reconstruction]
+    return assets
 
 
 @dataclass

@@ -11,13 +11,13 @@ from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import dataset_preview, scan_preview
 from fly64_assets.science.physics.probe import probe_diameter_px
 from fly64_assets.science.reconstruction.reference import reconstruct_reference
-from fly64_assets.science.records import SPLITS, ProgressListener, Scan
+from fly64_assets.science.records import SPLITS, ProgressListener, Scan, Split
 from fly64_assets.science.scan import make_scan, read_measured_scan, read_scan, with_reference, write_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.storage import staged
 
 SCAN_FILE = "scan.npz"
-DATASET_FILES = {split: f"patched_{split}.npz" for split in SPLITS}
+DATASET_FILES: dict[Split, str] = {split: f"patched_{split}.npz" for split in SPLITS}
 
 
 def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:

@@ -48,7 +48,7 @@ def view_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         parameter_hash = study.parameter_hash("overlap_view", item.partition)
         _, view = split_partition(item.partition)
         with staged(workspace.data_root / item.folder) as stage:
-            summaries = {
+            summaries: dict[int, dict[Split, ViewSummary]] = {
                 seed: {
                     split: _make_split(study, stage, simulated_dataset, view, split, seed, parameter_hash)
                     for split in SPLITS
