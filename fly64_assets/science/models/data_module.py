@@ -1,5 +1,10 @@
-"""Batches of groups from a memory-mapped dataset: what an epoch holds depends on the seed and the epoch alone."""
+"""Batches of groups from a memory-mapped dataset: what an epoch holds depends on the seed and the epoch alone.
 
+A training canvas holds either one group, or as many neighbouring groups as make a neighbourhood: networks that have
+seen both serve single groups and merge whole scans, where many patterns light the same pixel.
+"""
+
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -24,8 +29,11 @@ _LIT_LIMIT = 0.003
 
 _CANVAS_MULTIPLE = 4
 
-INPUT_PHOTONS = (0.5, 0.8)
+INPUT_PHOTONS = (0.5, 0.85)
 """Fraction of the photons that the network sees in training; the others judge it."""
+
+GROUP_BATCH_EVERY = 4
+"""One batch in this many holds single groups, the others neighbourhoods."""
 
 
 def lit_margin_px(probe: Complex64[np.ndarray, "modes N N"]) -> int:
@@ -68,78 +76,79 @@ class GroupLayout:
 
 
 class TrainingBatch(NamedTuple):
-    """One step's worth of groups.
+    """One step's worth of canvases.
 
     Attributes:
-        amplitude: what the network sees, ``(groups, C, N, N)``, FFT order.
-        counts_scale: its scale per group.
-        positions_xy_px: patch centres on the canvases, ``(groups, C, 2)``.
-        counts: photons that judge the result, FFT order; independent of ``amplitude`` where thinned.
-        target_scale: scale of ``counts``.
+        seen: photons that the network sees, ``(canvases, C, N, N)``, FFT order.
+        seen_scale: their scale, ``(canvases,)``.
+        judging: photons of the same patterns that judge the result; independent of ``seen`` where thinned.
+        judging_scale: their scale.
+        positions_xy_px: patch centres on the canvases, ``(canvases, C, 2)``.
         true_patches: for supervised training; an empty tensor otherwise.
         canvas_shape: rows and columns of the canvases.
+        symmetry: quarter turns, mirrored, conjugated.
     """
 
-    amplitude: torch.Tensor
-    counts_scale: torch.Tensor
+    seen: torch.Tensor
+    seen_scale: torch.Tensor
+    judging: torch.Tensor
+    judging_scale: torch.Tensor
     positions_xy_px: torch.Tensor
-    counts: torch.Tensor
-    target_scale: torch.Tensor
     true_patches: torch.Tensor
     canvas_shape: tuple[int, int]
+    symmetry: tuple[int, int, int]
 
 
-class GroupBatches(Dataset):
-    """The batches of one epoch, read and thinned on demand.
+class CanvasBatches(Dataset):
+    """Batches of one epoch, read and thinned on demand.
 
     Args:
         measurement: counts, probe, positions; may be memory-mapped.
-        layout: the groups.
-        rows: which groups, in which order.
-        batch_size: groups per batch.
-        noise: names the random stream of the thinning, e.g. seed and epoch.
+        plan: for every batch its layout and the rows of it.
+        stream: names the random stream, e.g. seed and epoch.
         true_patches: Y for supervised training.
+        symmetric: draw a random symmetry per batch.
     """
 
     def __init__(
         self,
         measurement: Measurement,
-        layout: GroupLayout,
-        rows: Int64[np.ndarray, "drawn"],
-        batch_size: int,
-        noise: tuple[int, str],
+        plan: Sequence[tuple[GroupLayout, Int64[np.ndarray, "rows"]]],
+        stream: tuple[int, str],
         true_patches: ObjectPatches | None = None,
+        *,
+        symmetric: bool = True,
     ) -> None:
-        self._measurement, self._layout, self._rows = measurement, layout, rows
-        self._batch_size, self._noise, self._true_patches = batch_size, noise, true_patches
+        self._measurement, self._plan, self._stream = measurement, plan, stream
+        self._true_patches, self._symmetric = true_patches, symmetric
 
     def __len__(self) -> int:
         """Number of batches."""
-        return -(-len(self._rows) // self._batch_size)
+        return len(self._plan)
 
     def __getitem__(self, index: int) -> TrainingBatch:
-        """Read, thin and shift one batch."""
-        rows = self._rows[index * self._batch_size : (index + 1) * self._batch_size]
-        members = self._layout.groups[rows]
-        seed, label = self._noise
-        rng = named_rng(seed, "thinning", label, str(index))
+        """Read and thin one batch."""
+        layout, rows = self._plan[index]
+        seed, label = self._stream
+        rng = named_rng(seed, "batch", label, str(index))
+        members = layout.groups[rows]
+        shape = (*members.shape, *self._measurement.amplitude.shape[1:])
         counts = self._measurement.counts(members.ravel())
-        fraction = 1.0 if self._true_patches is not None else float(rng.uniform(*INPUT_PHOTONS))
+        fraction = float(rng.uniform(*INPUT_PHOTONS))
         seen = thin_counts(counts, fraction, rng).astype(np.float32)
-        shape = (*members.shape, *counts.shape[-2:])
-        scale = self._measurement.counts_scale
         patches = np.empty(0, np.complex64)
         if self._true_patches is not None:
             patches = np.asarray(self._true_patches[members.ravel()]).reshape(shape)
-        judge = counts if fraction == 1.0 else counts - seen
+        scale = self._measurement.counts_scale
         return TrainingBatch(
-            amplitude=_fft_order(np.sqrt(seen) / np.float32(scale * np.sqrt(fraction)), shape),
-            counts_scale=torch.full((len(rows),), scale * np.sqrt(fraction), dtype=torch.float32),
-            positions_xy_px=torch.from_numpy(self._layout.positions_xy_px[rows]),
-            counts=_fft_order(judge, shape),
-            target_scale=torch.tensor(scale * np.sqrt(1 - fraction if fraction < 1 else 1), dtype=torch.float32),
+            seen=_fft_order(seen, shape),
+            seen_scale=torch.full((len(rows),), scale * np.sqrt(fraction), dtype=torch.float32),
+            judging=_fft_order(counts - seen, shape),
+            judging_scale=torch.full((len(rows),), scale * np.sqrt(1 - fraction), dtype=torch.float32),
+            positions_xy_px=torch.from_numpy(layout.positions_xy_px[rows]),
             true_patches=torch.from_numpy(patches),
-            canvas_shape=self._layout.canvas_shape,
+            canvas_shape=layout.canvas_shape,
+            symmetry=(int(rng.integers(4)), int(rng.integers(2)), int(rng.integers(2))) if self._symmetric else (0, 0, 0),
         )
 
 
@@ -147,55 +156,93 @@ def _fft_order(detector: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(np.fft.ifftshift(detector, axes=(-2, -1)).reshape(shape))
 
 
+@dataclass(frozen=True)
+class Layouts:
+    """What is trained on, and what judges the training.
+
+    Attributes:
+        groups: groups of a view's gridsize.
+        neighbourhoods: several neighbouring groups on one canvas; None for gridsize 1.
+        validation: groups, or neighbourhoods, of held-out positions.
+    """
+
+    groups: GroupLayout
+    neighbourhoods: GroupLayout | None
+    validation: GroupLayout
+
+
 class GroupDataModule(LightningDataModule):
     """Training and validation batches of a measurement; the training order is drawn anew for every epoch.
 
     Args:
         measurement: the train split of a view.
-        training: layout of groups that are trained on.
-        validation: layout of groups of held-out positions.
+        layouts: what to train on.
         options: batch size, groups per epoch, workers.
-        seed: of order and thinning.
+        seed: of order, thinning and symmetries.
         true_patches: Y for supervised training.
     """
 
     def __init__(
         self,
         measurement: Measurement,
-        training: GroupLayout,
-        validation: GroupLayout,
+        layouts: Layouts,
         options: TrainingOptions,
         seed: int,
         true_patches: ObjectPatches | None = None,
     ) -> None:
         super().__init__()
-        self._measurement, self._training, self._validation = measurement, training, validation
-        self._options, self._seed, self._true_patches = options, seed, true_patches
-
-    @property
-    def groups_per_epoch(self) -> int:
-        """Groups that one epoch trains on."""
-        wanted = self._options.groups_per_epoch
-        return len(self._training.groups) if wanted is None else wanted
+        self._measurement, self._layouts, self._options = measurement, layouts, options
+        self._seed, self._true_patches = seed, true_patches
 
     @property
     def batches_per_epoch(self) -> int:
         """Optimizer steps of one epoch."""
-        return -(-self.groups_per_epoch // self._options.batch_size)
+        drawn = self._options.groups_per_epoch or len(self._layouts.groups.groups)
+        return -(-drawn // self._options.batch_size)
 
     def train_dataloader(self) -> DataLoader:
         """Batches of the trainer's current epoch."""
         epoch = 0 if self.trainer is None else self.trainer.current_epoch
-        rows = epoch_rows(len(self._training.groups), self.groups_per_epoch, self._seed, epoch)
-        return self._loader(self._training, rows, f"epoch {epoch}")
+        return self._loader(self.epoch_plan(epoch), f"epoch {epoch}", symmetric=True)
 
     def val_dataloader(self) -> DataLoader:
-        """The held-out groups, the same photons every time."""
-        return self._loader(self._validation, np.arange(len(self._validation.groups)), "validation")
+        """The held-out canvases, the same photons every time."""
+        layout = self._layouts.validation
+        rows = np.arange(len(layout.groups))
+        size = self._canvases_per_batch(layout)
+        plan = [(layout, rows[first : first + size]) for first in range(0, len(rows), size)]
+        return self._loader(plan, "validation", symmetric=False)
 
-    def _loader(self, layout: GroupLayout, rows: np.ndarray, label: str) -> DataLoader:
-        batches = GroupBatches(
-            self._measurement, layout, rows, self._options.batch_size, (self._seed, label), self._true_patches
+    def epoch_plan(self, epoch: int) -> list[tuple[GroupLayout, Int64[np.ndarray, "rows"]]]:
+        """Layout and rows of every batch of an epoch."""
+        plan = []
+        streams: dict[int, tuple[np.ndarray, int]] = {}
+        for batch in range(self.batches_per_epoch):
+            layout = self._layout_of(batch)
+            size = self._canvases_per_batch(layout)
+            rows, used = streams.get(id(layout), (np.empty(0, np.int64), 0))
+            if used + size > len(rows):
+                wanted = size * self.batches_per_epoch
+                rows, used = epoch_rows(len(layout.groups), wanted, self._seed, epoch), 0
+            plan.append((layout, rows[used : used + size]))
+            streams[id(layout)] = (rows, used + size)
+        return plan
+
+    def _layout_of(self, batch: int) -> GroupLayout:
+        neighbourhoods = self._layouts.neighbourhoods
+        single = neighbourhoods is None or batch % GROUP_BATCH_EVERY == 0
+        return self._layouts.groups if single else neighbourhoods
+
+    def _canvases_per_batch(self, layout: GroupLayout) -> int:
+        """Canvases that hold about as many patterns as a batch of groups."""
+        patterns = self._options.batch_size * self._layouts.groups.groups.shape[1]
+        return max(1, round(patterns / layout.groups.shape[1]))
+
+    def _loader(
+        self, plan: list[tuple[GroupLayout, Int64[np.ndarray, "rows"]]], label: str, *, symmetric: bool
+    ) -> DataLoader:
+        batches = CanvasBatches(
+            self._measurement, plan, (self._seed, label), self._true_patches, symmetric=symmetric
         )
         return DataLoader(batches, batch_size=None, num_workers=self._options.num_workers)
 

@@ -1,9 +1,9 @@
-"""The physics lift: what one look at the data says about the object, spread over all spatial frequencies.
+"""The physics lift: what one pass over the data says about the object, spread over all spatial frequencies.
 
-For a nearly flat object under an even illumination, the amplitude residual answers a change of the object at
-frequency q and its mirror -q through the 2 x 2 matrix ``[[1, c(q)], [conj(c(q)), 1]] / 2``. At low q, c approaches
-1 and smooth phase is almost invisible: plain gradients need a hundred passes to find it. Inverting that matrix costs
-one FFT of the canvas and amplifies what is faint by exactly as much, damped where photons are too few.
+For a nearly flat object under an even illumination, the likelihood's curvature couples a change of the object at
+frequency q with its mirror -q by the 2 x 2 matrix ``[[1, c(q)], [conj(c(q)), 1]]``. At low q, c approaches 1 and
+smooth phase is almost invisible: plain gradients need a hundred passes to find it. Inverting that matrix costs one
+FFT of the canvas and amplifies what is faint by exactly as much, damped where photons are too few.
 """
 
 import numpy as np
@@ -22,7 +22,9 @@ OBJECT_CONTRAST = 0.08
 PRIOR_CORNER_CYCLES_PER_PX = 0.01
 """Frequency below which the prior spectrum ``1 / q**2`` is flat."""
 
-_CURVATURE_MARGIN = 0.1
+_STRONGEST_COUPLING = 0.98
+
+_CURVATURE_MARGIN = 0.05
 """Added to the diagonal: a structured object answers more strongly at low q than a flat one."""
 
 
@@ -56,7 +58,7 @@ def mirror_coupling(probe: ProbeModes) -> Complex64[np.ndarray, "N N"]:
 
 
 class SpectralLift:
-    """The inverse answer matrix on a canvas of given shape.
+    """The inverse curvature on a canvas of given shape, together with the smoothness prior that damps it.
 
     Args:
         coupling: of :func:`mirror_coupling`.
@@ -67,7 +69,6 @@ class SpectralLift:
     def __init__(
         self, coupling: Complex64[np.ndarray, "N N"], canvas_shape: tuple[int, int], device: torch.device | None = None
     ) -> None:
-        self.canvas_shape = canvas_shape
         size = coupling.shape[0]
         axes = [np.fft.fftfreq(length) * size + size // 2 for length in canvas_shape]
         points = np.stack(np.meshgrid(*axes, indexing="ij"))
@@ -75,30 +76,29 @@ class SpectralLift:
             map_coordinates(part, points, order=1, mode="nearest") for part in (coupling.real, coupling.imag)
         )
         coupled = real + 1j * imaginary
-        coupled *= np.minimum(1, 0.98 / np.maximum(np.abs(coupled), 1e-9))
-        self.coupling = torch.as_tensor(coupled.astype(np.complex64), device=device)
+        coupled *= np.minimum(1, _STRONGEST_COUPLING / np.maximum(np.abs(coupled), 1e-9))
+        self._coupling = torch.as_tensor(coupled.astype(np.complex64), device=device)
+        self._power = self._coupling.real**2 + self._coupling.imag**2
         q2 = np.fft.fftfreq(canvas_shape[0])[:, None] ** 2 + np.fft.fftfreq(canvas_shape[1])[None, :] ** 2
         spectrum = 1.0 / (q2 + PRIOR_CORNER_CYCLES_PER_PX**2)
         spectrum *= OBJECT_CONTRAST / spectrum.mean()
-        self.inverse_spectrum = torch.as_tensor((1.0 / spectrum).astype(np.float32), device=device)
-
-    def to(self, device: torch.device) -> "SpectralLift":
-        """Move to a device, in place."""
-        self.coupling = self.coupling.to(device)
-        self.inverse_spectrum = self.inverse_spectrum.to(device)
-        return self
+        self._inverse_spectrum = torch.as_tensor((1.0 / spectrum).astype(np.float32), device=device)
 
     def __call__(
-        self, residual: Complex64[torch.Tensor, "*b H W"], photons_per_px: Float[torch.Tensor, "*b 1 1"] | float
+        self, score: Complex64[torch.Tensor, "*b H W"], photons_per_px: Float[torch.Tensor, "*b 1 1"]
     ) -> Complex64[torch.Tensor, "*b H W"]:
-        """The object change that explains a residual already divided by the illumination.
+        """The object change that explains a score already divided by the illumination.
 
         Args:
-            residual: back-projected amplitude residual / illumination.
+            score: downhill direction over illumination.
             photons_per_px: sets the damping: the fewer, the stronger.
         """
-        spectrum = torch.fft.fft2(residual)
+        spectrum = torch.fft.fft2(score)
         mirrored = torch.roll(spectrum.flip(-2, -1), (1, 1), (-2, -1)).conj()
-        diagonal = 1 + _CURVATURE_MARGIN + self.inverse_spectrum / (2 * photons_per_px)
-        determinant = diagonal**2 - (self.coupling.real**2 + self.coupling.imag**2)
-        return torch.fft.ifft2((diagonal * spectrum - self.coupling * mirrored) / determinant)
+        diagonal = 1 + _CURVATURE_MARGIN + self._inverse_spectrum / (2 * photons_per_px)
+        determinant = diagonal**2 - self._power
+        return torch.fft.ifft2((diagonal * spectrum - self._coupling * mirrored) / determinant)
+
+    def stiffness(self, deviation: Complex64[torch.Tensor, "*b H W"]) -> Complex64[torch.Tensor, "*b H W"]:
+        """Gradient of the prior's energy: the deviation divided, frequency by frequency, by the prior spectrum."""
+        return torch.fft.ifft2(torch.fft.fft2(deviation) * self._inverse_spectrum)

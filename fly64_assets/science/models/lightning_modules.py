@@ -1,6 +1,7 @@
 """Lightning: what a training step is, and what happens between steps."""
 
 import csv
+import math
 import os
 import time
 from collections.abc import Iterable
@@ -10,10 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from fly64_assets.science.models.canvas_data import CanvasData, Judgement, Part
 from fly64_assets.science.models.data_module import TrainingBatch
 from fly64_assets.science.models.lift import SpectralLift
-from fly64_assets.science.models.losses import counts_loss, patch_loss
-from fly64_assets.science.models.networks import GroupData, UnrolledNetwork
+from fly64_assets.science.models.losses import counts_losses, patch_losses
+from fly64_assets.science.models.networks import IDENTITY, Symmetry, UnrolledNetwork
 from fly64_assets.science.options import TrainingOptions
 from fly64_assets.science.physics.diffraction_torch import PatchGrid
 from fly64_assets.science.records import Progress, ProgressListener
@@ -24,6 +26,8 @@ require_torch()
 from lightning.pytorch import Callback, LightningModule, Trainer  # noqa: E402
 
 _WARMUP_STEPS = 20
+_LENGTH_RATE = 5.0
+_CLIP_NORM = 0.5
 _EMA_DECAY = 0.98
 
 
@@ -52,64 +56,77 @@ class UnrolledModule(LightningModule):
         self.network = network
         self._coupling, self._probe, self._margin_px = coupling, probe, margin_px
         self._options, self._total_steps = options, total_steps
-        self._lifts: dict[tuple[int, int], SpectralLift] = {}
+        self._lifts: dict[tuple[int, int, torch.device], SpectralLift] = {}
 
     def training_step(self, batch: TrainingBatch, batch_index: int) -> torch.Tensor:
         """Loss of one batch."""
         del batch_index
-        loss = self._loss(batch)
-        self.log("train_loss", loss, on_step=False, on_epoch=True, batch_size=len(batch.amplitude))
+        turns, mirrored, conjugated = batch.symmetry
+        loss, stages = self._losses(batch, Symmetry(turns, bool(mirrored), bool(conjugated)))
+        self.log("train_loss", stages[-1], on_step=False, on_epoch=True, batch_size=len(batch.seen))
         return loss
 
     def validation_step(self, batch: TrainingBatch, batch_index: int) -> None:
-        """Loss of held-out groups."""
+        """Loss of held-out canvases after the last stage."""
         del batch_index
-        self.log("validation_loss", self._loss(batch), batch_size=len(batch.amplitude))
+        self.log("validation_loss", self._losses(batch)[1][-1], batch_size=len(batch.seen))
 
     def configure_optimizers(self) -> dict[str, Any]:
-        """AdamW with a short warm-up and a cosine to zero."""
-        optimizer = torch.optim.AdamW(self.network.parameters(), lr=self._options.learning_rate, weight_decay=1e-4)
+        """AdamW with a short warm-up and a cosine to zero; the few step lengths learn faster."""
+        rate = self._options.learning_rate
+        lengths = [p for p in self.network.parameters() if p.ndim == 0]
+        weights = [p for p in self.network.parameters() if p.ndim > 0]
+        optimizer = torch.optim.AdamW(
+            [{"params": weights}, {"params": lengths, "lr": _LENGTH_RATE * rate, "weight_decay": 0.0}],
+            lr=rate,
+            weight_decay=1e-4,
+        )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
-    def _rate(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
-        return warm * 0.5 * (1 + float(torch.cos(torch.tensor(torch.pi * min(1.0, step / self._total_steps)))))
+    def configure_gradient_clipping(self, *_: object, **__: object) -> None:
+        """Clip stage by stage, as they learn independently."""
+        for stage in self.network.stages:
+            torch.nn.utils.clip_grad_norm_(stage.parameters(), _CLIP_NORM)
 
     def counts_losses(self, batches: Iterable[TrainingBatch]) -> tuple[float, float]:
-        """Poisson NLL per photon of the network's objects and of a flat object."""
+        """NLL above a perfect fit, per photon, of the network's objects and of a flat object."""
         photons = trained = flat = 0.0
         with torch.no_grad():
             for batch in batches:
-                data = self._data(batch)
-                weight, scale = float(batch.counts.sum()), float(batch.target_scale)
-                canvas = self.network(data)
-                trained += weight * float(counts_loss(canvas, data, batch.counts, scale))
-                flat += weight * float(counts_loss(torch.ones_like(canvas), data, batch.counts, scale))
-                photons += weight
+                weight = float(batch.judging.sum())
+                _, stages = counts_losses(self.network, self._data(batch), _judgement(batch))
+                trained, flat, photons = trained + weight * stages[-1], flat + weight * stages[0], photons + weight
         return trained / photons, flat / photons
 
-    def _loss(self, batch: TrainingBatch) -> torch.Tensor:
-        data = self._data(batch)
-        canvas = self.network(data)
-        if batch.true_patches.numel():
-            return patch_loss(canvas, data, batch.true_patches)
-        return counts_loss(canvas, data, batch.counts, float(batch.target_scale))
+    def _rate(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self._total_steps)))
 
-    def _data(self, batch: TrainingBatch) -> GroupData:
-        device = batch.amplitude.device
+    def _losses(self, batch: TrainingBatch, symmetry: Symmetry = IDENTITY) -> tuple[torch.Tensor, list[float]]:
+        data = self._data(batch)
+        if batch.true_patches.numel():
+            return patch_losses(self.network, data, batch.true_patches, symmetry)
+        return counts_losses(self.network, data, _judgement(batch), symmetry)
+
+    def _data(self, batch: TrainingBatch) -> CanvasData:
+        device = batch.seen.device
         self._probe = self._probe.to(device)
         rows, columns = batch.canvas_shape  # Lightning turns the tuple into a list on its way to a device
-        if (rows, columns) not in self._lifts:
-            self._lifts[rows, columns] = SpectralLift(self._coupling, (rows, columns), device)
-        return GroupData(
-            amplitude=batch.amplitude,
-            grid=PatchGrid(batch.positions_xy_px, batch.amplitude.shape[-1], (rows, columns)),
+        if (rows, columns, device) not in self._lifts:
+            self._lifts[rows, columns, device] = SpectralLift(self._coupling, (rows, columns), device)
+        grid = PatchGrid(batch.positions_xy_px, batch.seen.shape[-1], (rows, columns))
+        return CanvasData(
+            parts=(Part(grid, lambda: batch.seen),),
             probe=self._probe,
-            counts_scale=batch.counts_scale,
-            lift=self._lifts[rows, columns].to(device),
+            counts_scale=batch.seen_scale,
+            lift=self._lifts[rows, columns, device],
             margin_px=self._margin_px,
         )
+
+
+def _judgement(batch: TrainingBatch) -> Judgement:
+    return Judgement(batch.judging, batch.judging_scale.square()[:, None, None, None])
 
 
 class MovingAverage(Callback):

@@ -1,7 +1,7 @@
-"""Unrolled networks: look at the data, lift, correct with a small U-Net, and look again.
+"""Unrolled networks: look at the data, step, correct with a small U-Net, and look again.
 
-One family serves both kinds of network. It works on the canvas that a group of patterns shares, of any size and any
-number of patterns: gridsize 2 has four patterns per canvas, gridsize 1 one.
+One family serves every kind of network. It works on canvases of any size with any number of patterns: the four
+patterns of a gridsize-2 group, the one of gridsize 1, or a whole scan.
 """
 
 from dataclasses import dataclass
@@ -10,44 +10,57 @@ import torch
 from jaxtyping import Complex64, Float
 from torch import nn
 
-from fly64_assets.science.models.lift import SpectralLift
-from fly64_assets.science.physics.diffraction_torch import (
-    PatchGrid,
-    back_fields,
-    far_fields,
-    summed_intensity,
-    to_fft_order,
-)
+from fly64_assets.science.models.canvas_data import CanvasData
 
-_FEATURES = 7
+_FEATURES = 9
 _UNSHUFFLE = 2
 _MULTIPLE = 8
 """Canvas sides are padded to this multiple: unshuffle by 2, then two poolings."""
 
+_IMAGINARY = torch.tensor([1.0, -1.0] * 4 + [1.0])[:, None, None]
+"""Sign of each feature under complex conjugation."""
+
 
 @dataclass(frozen=True)
-class GroupData:
-    """What a network sees of a batch of groups.
+class Symmetry:
+    """A symmetry of the problem under which corrections are learned: turn, mirror, conjugate.
+
+    A turned object under the equally turned probe gives turned patterns, and passes over the data turn with them;
+    hence it suffices to turn what the U-Net sees, and to turn its answer back.
 
     Attributes:
-        amplitude: measured amplitude, FFT order.
-        grid: where the patches lie on the canvases.
-        probe: incoherent modes.
-        counts_scale: per group, ``(counts_scale * amplitude)**2`` are counts.
-        lift: the spectral lift of this canvas shape.
-        margin_px: canvas border that no probe lights; convolutions leave it out.
+        quarter_turns: 0 to 3.
+        mirrored: columns reversed before turning.
+        conjugated: object and probe conjugated.
     """
 
-    amplitude: Float[torch.Tensor, "groups C N N"]
-    grid: PatchGrid
-    probe: Complex64[torch.Tensor, "modes N N"]
-    counts_scale: Float[torch.Tensor, "groups"]
-    lift: SpectralLift
-    margin_px: int
+    quarter_turns: int = 0
+    mirrored: bool = False
+    conjugated: bool = False
+
+    def apply(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f H W"]:
+        """Turn features, or a complex pair of them."""
+        if self.conjugated:
+            features = features * _IMAGINARY[: features.shape[1]].to(features.device)
+        if self.mirrored:
+            features = features.flip(-1)
+        return torch.rot90(features, self.quarter_turns, (-2, -1))
+
+    def revert(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f H W"]:
+        """Undo :meth:`apply`."""
+        features = torch.rot90(features, -self.quarter_turns, (-2, -1))
+        if self.mirrored:
+            features = features.flip(-1)
+        if self.conjugated:
+            features = features * _IMAGINARY[: features.shape[1]].to(features.device)
+        return features
+
+
+IDENTITY = Symmetry()
 
 
 class UNet(nn.Module):
-    """Three scales on pixel-unshuffled features; sides of any length."""
+    """Three scales on pixel-unshuffled features; sides of any length; zero at the start of training."""
 
     def __init__(self, inputs: int, outputs: int, width: int) -> None:
         super().__init__()
@@ -61,7 +74,7 @@ class UNet(nn.Module):
         nn.init.zeros_(self.leave[-1].bias)
 
     def forward(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b o H W"]:
-        """Map features to outputs; zero at the start of training."""
+        """Map features to outputs."""
         rows, columns = features.shape[-2:]
         padded = nn.functional.pad(features, (0, -columns % _MULTIPLE, 0, -rows % _MULTIPLE))
         x = nn.functional.pixel_unshuffle(padded, _UNSHUFFLE).contiguous(memory_format=torch.channels_last)
@@ -78,45 +91,41 @@ def _conv(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class Stage(nn.Module):
-    """One look at the data from the current estimate, then a step along the lift plus a learned correction."""
+    """A step along what the data ask for, some momentum, and a learned correction."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
         self.correct = UNet(_FEATURES, 2, width)
-        self.step = nn.Parameter(torch.tensor(0.7))
+        self.step = nn.Parameter(torch.tensor(0.8))
+        self.momentum = nn.Parameter(torch.tensor(0.2))
 
     def forward(
-        self, canvas: Complex64[torch.Tensor, "groups H W"], data: GroupData
+        self,
+        canvas: Complex64[torch.Tensor, "groups H W"],
+        previous: Complex64[torch.Tensor, "groups H W"],
+        score: Complex64[torch.Tensor, "groups H W"],
+        data: CanvasData,
+        symmetry: Symmetry = IDENTITY,
     ) -> Complex64[torch.Tensor, "groups H W"]:
-        """The improved canvas."""
-        lifted, plain, photons = look(canvas, data)
-        features = torch.stack(
-            [canvas.real - 1, canvas.imag, lifted.real, lifted.imag, plain.real, plain.imag, torch.log10(1 + photons)], dim=1
-        )
+        """The improved canvas.
+
+        Args:
+            canvas: the current estimate.
+            previous: the one before.
+            score: of a look at the data from ``canvas``.
+            data: illumination and scales.
+            symmetry: seen through which the correction is made.
+        """
+        newton = data.newton_step(score + data.prior_pull(canvas))
+        plain = data.plain_step(score)
+        moved = canvas - previous
+        parts = [part for z in (canvas - 1, newton, plain, moved) for part in (z.real, z.imag)]
+        features = torch.stack([*parts, torch.log10(1 + data.photons_per_px)], dim=1)
         m = data.margin_px
         inner = features[..., m : features.shape[-2] - m, m : features.shape[-1] - m]
-        change = nn.functional.pad(self.correct(inner), (m, m, m, m))
-        return canvas + self.step * lifted + torch.complex(change[:, 0], change[:, 1])
-
-
-def look(
-    canvas: Complex64[torch.Tensor, "groups H W"], data: GroupData
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Back-project the amplitude residual onto the canvas.
-
-    Returns:
-        The lifted object change; the residual divided by the illumination alone; photons per canvas pixel.
-    """
-    fields = far_fields(data.grid.gather(canvas), data.probe)
-    magnitude = torch.sqrt(summed_intensity(fields) + 1e-12)
-    residual = (data.amplitude / magnitude - 1)[:, :, None] * fields
-    gradient = data.grid.scatter(back_fields(residual, data.probe))
-    illumination = data.grid.illumination(data.probe)
-    typical = (illumination**2).sum(dim=(-2, -1), keepdim=True) / illumination.sum(dim=(-2, -1), keepdim=True)
-    damping = torch.rsqrt(illumination / typical + 0.2)
-    scale2 = (data.counts_scale**2)[:, None, None]
-    lifted = damping * data.lift(damping * gradient / typical, scale2 * typical)
-    return lifted, damping**2 * gradient / typical, scale2 * illumination
+        change = symmetry.revert(self.correct(symmetry.apply(inner)))
+        change = nn.functional.pad(change, (m, m, m, m))
+        return canvas + self.step * newton + self.momentum * moved + torch.complex(change[:, 0], change[:, 1])
 
 
 class UnrolledNetwork(nn.Module):
@@ -132,11 +141,9 @@ class UnrolledNetwork(nn.Module):
         self.stages = nn.ModuleList(Stage(width) for _ in range(stages))
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, data: GroupData) -> Complex64[torch.Tensor, "groups H W"]:
+    def forward(self, data: CanvasData) -> Complex64[torch.Tensor, "groups H W"]:
         """The object on every group's canvas."""
-        canvas = torch.ones(
-            (data.grid.groups, *data.grid.shape), dtype=torch.complex64, device=data.amplitude.device
-        )
+        canvas = previous = data.flat()
         for stage in self.stages:
-            canvas = stage(canvas, data)
+            canvas, previous = stage(canvas, previous, data.look(canvas).score, data), canvas
         return canvas

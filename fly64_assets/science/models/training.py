@@ -12,11 +12,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy.spatial import cKDTree
 
 from fly64_assets.science.arrays import ObjectPatches, PositionsXY
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.models.bundle import NetworkRecord, write_bundle
-from fly64_assets.science.models.data_module import GroupDataModule, GroupLayout, TrainingBatch, lit_margin_px
+from fly64_assets.science.models.data_module import GroupDataModule, GroupLayout, Layouts, TrainingBatch, lit_margin_px
 from fly64_assets.science.models.lift import mirror_coupling
 from fly64_assets.science.models.lightning_modules import (
     Checkpoint,
@@ -44,8 +45,10 @@ LOG_FILE = "train.log"
 CHECKPOINT_FILE = "checkpoint.ckpt"
 PARAMETERS_FILE = "parameters.sha256"
 
-STAGES = 3
-CLIP_NORM = 1.0
+STAGES = 4
+
+NEIGHBOURHOOD_PATTERNS = 24
+"""Patterns on a training canvas that stands for a piece of the scan."""
 
 _KNOWN_REMARKS = (
     ".*does not have many workers.*",
@@ -141,8 +144,8 @@ class _Job:
         limit_threads(self.training.threads)
         self.work_dir.mkdir(parents=True, exist_ok=True)
         layouts = self._layouts()
-        data = GroupDataModule(self.measurement, *layouts, self.training, self.seed, self.true_patches)
-        module = self._module(layouts[0], data.batches_per_epoch)
+        data = GroupDataModule(self.measurement, layouts, self.training, self.seed, self.true_patches)
+        module = self._module(data.batches_per_epoch)
         initial = {name: value.clone() for name, value in module.network.state_dict().items()}
         average = MovingAverage()
         history = History(average, self.training, f"train {self.view.network}", progress)
@@ -165,18 +168,25 @@ class _Job:
             final_loss=history.best_loss,
             epochs_completed=len(history.rows),
             cpu_seconds=history.cpu_seconds,
-            patterns_trained_on=len(np.unique(layouts[0].groups)),
+            patterns_trained_on=len(np.unique(layouts.groups.groups)),
             verdicts=verdicts,
         )
 
-    def _layouts(self) -> tuple[GroupLayout, GroupLayout]:
-        """Groups to train on, and groups of held-out positions."""
+    def _layouts(self) -> Layouts:
+        """Groups and neighbourhoods to train on, and those of held-out positions."""
         positions = self.measurement.positions_xy_px
         kept = _nearest_to_centre(positions, self.training.n_images)
         train, held_out = _hold_out(positions, kept, self.training.validation_fraction, self._channels)
-        return self._layout(train, "training"), self._layout(held_out, "validation")
+        if self.view.gridsize == 1:
+            return Layouts(self._groups(train, "training"), None, self._groups(held_out, "validation"))
+        sparse = held_out[:: NEIGHBOURHOOD_PATTERNS // 4]
+        return Layouts(
+            self._groups(train, "training"),
+            self._neighbourhoods(train, train),
+            self._neighbourhoods(held_out, sparse),
+        )
 
-    def _layout(self, chosen: np.ndarray, label: str) -> GroupLayout:
+    def _groups(self, chosen: np.ndarray, label: str) -> GroupLayout:
         positions = self.measurement.positions_xy_px
         wanted = max(1, round(len(chosen) * self.view.groups_per_position))
         groups = make_groups(
@@ -188,11 +198,18 @@ class _Job:
         )
         return GroupLayout.of(chosen[groups], positions, self.measurement.patch_size_px)
 
+    def _neighbourhoods(self, chosen: np.ndarray, seeds: np.ndarray) -> GroupLayout:
+        """Around every seed, the patterns of about six groups."""
+        positions = self.measurement.positions_xy_px
+        count = min(NEIGHBOURHOOD_PATTERNS, len(chosen))
+        _, nearest = cKDTree(positions[chosen]).query(positions[seeds], k=np.arange(1, count + 1))
+        return GroupLayout.of(chosen[nearest], positions, self.measurement.patch_size_px)
+
     @property
     def _channels(self) -> int:
         return GROUP_SIZES[self.view.gridsize]
 
-    def _module(self, layout: GroupLayout, batches_per_epoch: int) -> UnrolledModule:
+    def _module(self, batches_per_epoch: int) -> UnrolledModule:
         torch.manual_seed(int(named_rng(self.seed, "weights").integers(1 << 62)))
         probe = self.measurement.probe
         return UnrolledModule(
@@ -213,7 +230,6 @@ class _Job:
             max_epochs=self.training.epochs,
             max_time=None if self.training.max_minutes is None else {"minutes": self.training.max_minutes},
             deterministic=self.training.deterministic,
-            gradient_clip_val=CLIP_NORM,
             logger=logger,
             callbacks=callbacks,
             enable_checkpointing=False,
@@ -289,7 +305,7 @@ def weight_verdicts(
 
 
 def learned_verdict(module: UnrolledModule, held_out: Iterable[TrainingBatch]) -> dict[str, Any]:
-    """Whether the network explains held-out counts better than a flat object does; losses in nats per photon."""
+    """Whether the network explains held-out counts better than a flat object does; losses in nats per photon above a perfect fit."""
     trained, flat = module.counts_losses(held_out)
     details = {"held_out_nll_per_photon": trained, "flat_object_nll_per_photon": flat}
     return {"passed": trained < flat, "details": details}

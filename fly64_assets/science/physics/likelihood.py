@@ -1,14 +1,18 @@
-"""Poisson negative log-likelihood of photon counts, once in numpy (scoring) and once in torch (training).
+"""Poisson likelihood of photon counts, once in numpy (scoring) and in torch (training, refinement).
 
 Both leave out ``log(counts!)``, which no reconstruction can change: differences between reconstructions are exact.
 """
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex64, Float
 
 EXPECTED_FLOOR = 1e-6
 """Expected counts below this are taken as this in the logarithm: one stray photon must not cost infinitely much."""
+
+BACKGROUND_COUNTS = 0.02
+"""Counts per pixel that solvers add to the expectation. It keeps gradients finite where the model is dark; ten times
+more already hides the dark field, which holds much of the fine detail at low dose."""
 
 
 def poisson_nll(
@@ -33,3 +37,34 @@ def poisson_nll_torch(
 ) -> Float[torch.Tensor, ""]:
     """The same sum as :func:`poisson_nll`, differentiable, in the precision of its arguments."""
     return (expected - counts * torch.log(expected.clamp(min=floor))).sum()
+
+
+def half_deviance(
+    expected: Float[torch.Tensor, "*s"], counts: Float[torch.Tensor, "*s"]
+) -> Float[torch.Tensor, ""]:
+    """NLL above that of a perfect fit (expected = counts): comparable between doses, never negative.
+
+    >>> float(half_deviance(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 0.0])))
+    1.0
+    """
+    return (expected - counts + torch.xlogy(counts, counts / expected)).sum()
+
+
+def poisson_score(
+    fields: Complex64[torch.Tensor, "groups C modes N N"],
+    intensity: Float[torch.Tensor, "groups C N N"],
+    counts: Float[torch.Tensor, "groups C N N"],
+    squared_scale: Float[torch.Tensor, "groups 1 1 1"],
+) -> Complex64[torch.Tensor, "groups C modes N N"]:
+    """Downhill direction of the NLL in the far field, ``(counts / expected - 1) * field``.
+
+    Minus the derivative of the NLL with respect to conj(field), over ``squared_scale``: zero at the truth on
+    noise-free counts, up to the background.
+
+    Args:
+        fields: far fields of all modes.
+        intensity: their summed squared magnitude.
+        counts: measured photons.
+        squared_scale: expected counts are ``squared_scale * intensity + BACKGROUND_COUNTS``.
+    """
+    return (counts / (squared_scale * intensity + BACKGROUND_COUNTS) - 1)[:, :, None] * fields

@@ -1,5 +1,6 @@
 """Applying a trained network to a measurement: no training, no truth."""
 
+import functools
 import time
 from pathlib import Path
 
@@ -7,12 +8,14 @@ import numpy as np
 import torch
 
 from fly64_assets.science.models.bundle import Bundle, read_bundle
+from fly64_assets.science.models.canvas_data import CanvasData, Part
 from fly64_assets.science.models.data_module import GroupLayout, lit_margin_px
 from fly64_assets.science.models.lift import SpectralLift, mirror_coupling
-from fly64_assets.science.models.networks import GroupData, UnrolledNetwork
 from fly64_assets.science.options import RefineOptions
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, to_fft_order
 from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
+from fly64_assets.science.reconstruction.refinement import refine_canvas
+from fly64_assets.science.reconstruction.scan_canvas import ScanCanvas
 from fly64_assets.science.reconstruction.stitching import merge_canvases
 from fly64_assets.science.torch_runtime import limit_threads
 
@@ -52,46 +55,51 @@ def reconstruct_with_network(
         raise ValueError(message)
     limit_threads(threads)
     started = time.process_time()
-    estimate = _merged(bundle, measurement, method, progress)
-    del refine
+    losses: list[float] = []
+    with torch.inference_mode():
+        if bundle.manifest.network.gridsize == 1:
+            estimate = _stitched(bundle, measurement, method, progress)
+        else:
+            scan = ScanCanvas.of(measurement)
+            canvas = bundle.network()(scan.data)
+            progress(Progress(f"reconstruct {method}", 1, 1))
+            if refine is not None:
+                canvas, losses = refine_canvas(
+                    scan.data, canvas, refine.passes, stage=f"refine {method}", progress=progress
+                )
+            estimate = scan.on_object_grid(canvas)
     return Reconstruction(
         object=estimate,
         probe=measurement.probe,
         positions_xy_px=measurement.positions_xy_px,
         method=method,
         counts_scale=measurement.counts_scale,
+        loss_epochs=tuple(range(1, len(losses) + 1)),
+        loss_values=tuple(losses),
         cpu_seconds=time.process_time() - started,
         comments=f"bundle of {bundle.manifest.network.kind}, seed {bundle.manifest.seed}",
     )
 
 
-def _merged(bundle: Bundle, measurement: Measurement, method: str, progress: ProgressListener) -> np.ndarray:
+def _stitched(bundle: Bundle, measurement: Measurement, method: str, progress: ProgressListener) -> np.ndarray:
+    """Every pattern by itself, then merged with synchronised phases."""
+    positions = measurement.positions_xy_px
+    layout = GroupLayout.of(np.arange(len(positions))[:, None], positions, measurement.patch_size_px)
+    canvases, weights = [], []
     network = bundle.network()
-    n = len(measurement.positions_xy_px)
-    gridsize = bundle.manifest.network.gridsize
-    groups = np.arange(n)[None] if gridsize == 2 else np.arange(n)[:, None]
-    layout = GroupLayout.of(groups, measurement.positions_xy_px, measurement.patch_size_px)
-    canvases, weights = _canvases(network, measurement, layout, method, progress)
-    return merge_canvases(canvases, weights, layout.corners_yx_px, measurement.object_shape)[0]
-
-
-def _canvases(
-    network: UnrolledNetwork, measurement: Measurement, layout: GroupLayout, method: str, progress: ProgressListener
-) -> tuple[np.ndarray, np.ndarray]:
-    """The network's object and the illumination on every group's canvas."""
-    probe = torch.as_tensor(measurement.probe)
     lift = SpectralLift(mirror_coupling(measurement.probe), layout.canvas_shape)
     margin = lit_margin_px(measurement.probe)
-    canvases, weights = [], []
-    count = len(layout.groups)
+    inner = slice(margin, layout.canvas_shape[0] - margin)
+    count = len(positions)
     for first in range(0, count, _BATCH_GROUPS):
         rows = slice(first, first + _BATCH_GROUPS)
-        amplitude = np.ascontiguousarray(measurement.amplitude[layout.groups[rows]])
-        grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), amplitude.shape[-1], layout.canvas_shape)
-        scale = torch.full((len(amplitude),), measurement.counts_scale)
-        data = GroupData(to_fft_order(torch.as_tensor(amplitude)), grid, probe, scale, lift, margin)
-        with torch.inference_mode():
-            canvases.append(network(data).numpy())
-            weights.append(grid.illumination(probe).clamp(min=0).numpy())
+        counts = to_fft_order(torch.as_tensor(measurement.counts(layout.groups[rows].ravel())))[:, None]
+        grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), counts.shape[-1], layout.canvas_shape)
+        scales = torch.full((len(counts),), measurement.counts_scale)
+        part = Part(grid, functools.partial(torch.clone, counts))
+        data = CanvasData((part,), torch.as_tensor(measurement.probe), scales, lift, margin)
+        canvases.append(network(data)[:, inner, inner].numpy())
+        weights.append(data.illumination[:, inner, inner].numpy())
         progress(Progress(f"reconstruct {method}", min(first + _BATCH_GROUPS, count), count))
-    return np.concatenate(canvases), np.concatenate(weights)
+    corners = layout.corners_yx_px + margin
+    return merge_canvases(np.concatenate(canvases), np.concatenate(weights), corners, measurement.object_shape)[0]

@@ -1,0 +1,132 @@
+"""Counts on canvases: what one pass over the data tells about an object estimate."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Complex64, Float
+
+from fly64_assets.science.models.lift import SpectralLift
+from fly64_assets.science.physics.diffraction_torch import PatchGrid, back_fields, far_fields, summed_intensity
+from fly64_assets.science.physics.likelihood import BACKGROUND_COUNTS, half_deviance, poisson_score
+
+_DARK_FLOOR = 0.2
+"""Illumination relative to the typical one below which steps are no longer magnified."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some patterns of every canvas: few enough to hold their far fields at once.
+
+    Attributes:
+        grid: where their patches lie.
+        counts: returns their photons, ``(groups, C, N, N)``, FFT order; called once per pass.
+    """
+
+    grid: PatchGrid
+    counts: Callable[[], torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Independent photons of the same patterns: they judge what was made from the others.
+
+    Attributes:
+        counts: photons, FFT order.
+        squared_scale: expected counts are this times ``|far field|**2``.
+    """
+
+    counts: Float[torch.Tensor, "groups C N N"]
+    squared_scale: Float[torch.Tensor, "groups 1 1 1"]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """The outcome of one pass over the data.
+
+    Attributes:
+        score: downhill direction of the NLL on the canvas, in units in which the illumination is the curvature.
+        half_deviance: NLL above a perfect fit.
+        judged_score: score of the judging photons; None without them.
+        judged_half_deviance: theirs.
+    """
+
+    score: Complex64[torch.Tensor, "groups H W"]
+    half_deviance: float
+    judged_score: Complex64[torch.Tensor, "groups H W"] | None = None
+    judged_half_deviance: float = 0.0
+
+
+class CanvasData:
+    """Measured counts of groups of patterns, each group on a canvas of its own.
+
+    Args:
+        parts: the patterns.
+        probe: incoherent modes.
+        counts_scale: per group; expected counts are ``counts_scale**2 * |far field|**2``.
+        lift: spectral lift of this canvas shape.
+        margin_px: canvas border that the probe hardly lights; convolutions leave it out.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Part],
+        probe: Complex64[torch.Tensor, "modes N N"],
+        counts_scale: Float[torch.Tensor, "groups"],
+        lift: SpectralLift,
+        margin_px: int,
+    ) -> None:
+        self.parts, self.probe, self.margin_px = parts, probe, margin_px
+        self.shape = (parts[0].grid.groups, *parts[0].grid.shape)
+        self._lift = lift
+        self.squared_scale = counts_scale.square()[:, None, None]
+        self.illumination = sum(part.grid.illumination(probe) for part in parts).clamp(min=0)
+        total = self.illumination.sum(dim=(-2, -1), keepdim=True)
+        self._typical = self.illumination.square().sum(dim=(-2, -1), keepdim=True) / total
+        self._balance = torch.rsqrt(self.illumination / self._typical + _DARK_FLOOR)
+
+    @property
+    def photons_per_px(self) -> Float[torch.Tensor, "groups H W"]:
+        """Incident photons on every canvas pixel."""
+        return self.squared_scale * self.illumination
+
+    def flat(self) -> Complex64[torch.Tensor, "groups H W"]:
+        """The object that transmits everything, where every reconstruction starts."""
+        return torch.ones(self.shape, dtype=torch.complex64, device=self.probe.device)
+
+    @torch.no_grad()
+    def look(self, canvas: Complex64[torch.Tensor, "groups H W"], judgement: Judgement | None = None) -> Pass:
+        """Compare the canvas with all counts; with a judgement, also with its independent ones (single part only)."""
+        score = torch.zeros_like(canvas)
+        deviance = 0.0
+        squared_scale = self.squared_scale[..., None]
+        for part in self.parts:
+            counts = part.counts()
+            fields = far_fields(part.grid.gather(canvas), self.probe)
+            intensity = summed_intensity(fields)
+            score += part.grid.scatter(back_fields(poisson_score(fields, intensity, counts, squared_scale), self.probe))
+            deviance += float(half_deviance(squared_scale * intensity + BACKGROUND_COUNTS, counts))
+        if judgement is None:
+            return Pass(score, deviance)
+        grid = self.parts[0].grid
+        judged = poisson_score(fields, intensity, judgement.counts, judgement.squared_scale)
+        expected = judgement.squared_scale * intensity + BACKGROUND_COUNTS
+        return Pass(
+            score,
+            deviance,
+            grid.scatter(back_fields(judged, self.probe)),
+            float(half_deviance(expected, judgement.counts)),
+        )
+
+    def prior_pull(self, canvas: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
+        """Downhill direction of the smoothness prior, in the units of a score."""
+        return -0.5 * self._lift.stiffness(canvas - 1) / self.squared_scale
+
+    def newton_step(self, score: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
+        """The object change that a score asks for, all spatial frequencies brought to equal footing."""
+        photons = self.squared_scale * self._typical
+        return self._balance * self._lift(self._balance * score / self._typical, photons)
+
+    def plain_step(self, score: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
+        """The score divided by the illumination alone."""
+        return self._balance.square() * score / self._typical

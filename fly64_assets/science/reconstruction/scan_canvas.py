@@ -1,0 +1,78 @@
+"""A whole scan on one canvas, read part by part: memory grows with the object, not with the number of patterns."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Complex64
+
+from fly64_assets.science.arrays import ComplexObject
+from fly64_assets.science.models.canvas_data import CanvasData, Part
+from fly64_assets.science.models.data_module import lit_margin_px
+from fly64_assets.science.models.lift import SpectralLift, mirror_coupling
+from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_frame, to_fft_order
+from fly64_assets.science.records import Measurement
+
+_PART_PATTERNS = 128
+
+
+@dataclass(frozen=True)
+class ScanCanvas:
+    """The canvas of a measurement, and where it lies on the object grid.
+
+    Attributes:
+        data: all patterns on one canvas.
+        rows: rows of the object grid that the canvas covers.
+        columns: its columns.
+        object_shape: the whole grid.
+    """
+
+    data: CanvasData
+    rows: slice
+    columns: slice
+    object_shape: tuple[int, int]
+
+    @classmethod
+    def of(cls, measurement: Measurement, device: torch.device | None = None) -> "ScanCanvas":
+        """Lay a measurement out; patterns are read anew in every pass."""
+        size = measurement.patch_size_px
+        positions = measurement.positions_xy_px
+        top, left, height, width = canvas_frame(positions, size)
+        height = min(height, measurement.object_shape[0] - top)
+        width = min(width, measurement.object_shape[1] - left)
+        local = torch.as_tensor(positions - np.array([left, top]), device=device)[None]
+        parts = []
+        for first in range(0, len(positions), _PART_PATTERNS):
+            chosen = slice(first, first + _PART_PATTERNS)
+            parts.append(
+                Part(PatchGrid(local[:, chosen], size, (height, width)), _CountsReader(measurement, chosen, device))
+            )
+        data = CanvasData(
+            parts=parts,
+            probe=torch.as_tensor(measurement.probe, device=device),
+            counts_scale=torch.full((1,), measurement.counts_scale, device=device),
+            lift=SpectralLift(mirror_coupling(measurement.probe), (height, width), device),
+            margin_px=lit_margin_px(measurement.probe),
+        )
+        return cls(data, slice(top, top + height), slice(left, left + width), measurement.object_shape)
+
+    def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 H W"]) -> ComplexObject:
+        """The canvas on the whole object grid, 1 outside it."""
+        whole = np.ones(self.object_shape, np.complex64)
+        whole[self.rows, self.columns] = canvas[0].cpu().numpy()
+        return whole
+
+    def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 H W"]:
+        """Cut the canvas out of an object."""
+        return torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)[None]
+
+
+@dataclass(frozen=True)
+class _CountsReader:
+    measurement: Measurement
+    chosen: slice
+    device: torch.device | None
+
+    def __call__(self) -> torch.Tensor:
+        counts = torch.as_tensor(self.measurement.counts(self.chosen), device=self.device)
+        return to_fft_order(counts)[None]
