@@ -191,7 +191,7 @@ class Cell:
         dataset = self.view_files.files[f"{self.study.seed_folder(seed)}{self.view}_{split}.npz"].sha256
         digests = {method: source.files[name].sha256 for method, (source, name) in self.products(seed, split).items()}
         return metrics.assign(
-            dataset_sha256=dataset, product_sha256=metrics["method"].map(pd.Series(digests, dtype=str))
+            dataset_sha256=dataset, product_sha256=metrics["method"].map(lambda method: digests.get(method, ""))
         )
 
     def describe(self, scores: dict[tuple[int, Split], CellScores], figure_note: str) -> dict[str, Any]:
@@ -219,7 +219,7 @@ def key_scores(metrics: pd.DataFrame) -> dict[str, float]:
     """Scores of the test split that the catalog plots over partitions, averaged over seeds."""
     shown = {("ssim", "phase"), ("pearson", "phase"), ("psnr", "phase"), ("frc50", "complex"), ("excess_nll", "")}
     rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(METHODS)].fillna({"part": ""})
-    means = rows.groupby(["method", "metric", "part"], as_index=False)["value"].mean()
+    means = pd.DataFrame(rows.groupby(["method", "metric", "part"])["value"].mean()).reset_index()
     return {
         f"{row['method']} {row['part']} {row['metric']}".replace("  ", " "): float(row["value"])
         for row in means.to_dict("records")
