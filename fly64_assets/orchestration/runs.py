@@ -13,6 +13,8 @@ PROCESS_TAG = "fly64/process"
 STUDY_TAG = "fly64/study_hash"
 PARTITION_TAG = "fly64/partition"
 
+CLOCK_SLACK_SECONDS = 2.0
+
 UNFINISHED = [dg.DagsterRunStatus.STARTED, dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.CANCELING]
 
 
@@ -42,11 +44,15 @@ def process_tag() -> str:
 
 
 def process_lives(tag: str) -> bool:
-    """Whether the process of a tag is alive; a reused pid has another start time."""
+    """Whether a process is alive: ``pid@start time``, or ``pid@before time``; a reused pid started at another time."""
     pid, _, started = tag.partition("@")
     try:
         process = psutil.Process(int(pid))
-        return f"{process.create_time():.0f}" == started and process.status() != psutil.STATUS_ZOMBIE
+        if process.status() == psutil.STATUS_ZOMBIE:
+            return False
+        if started.startswith("before "):
+            return process.create_time() <= float(started.removeprefix("before ")) + CLOCK_SLACK_SECONDS
+        return f"{process.create_time():.0f}" == started
     except (psutil.NoSuchProcess, ValueError):
         return False
 
@@ -96,8 +102,18 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     settled = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
-        tag = run.tags.get(PROCESS_TAG)
-        if tag is not None and not process_lives(tag):
-            instance.report_run_failed(run, f"its process ({tag}) is gone; the partition can be run again")
+        process = run.tags.get(PROCESS_TAG) or _process_in_log(instance, run.run_id)
+        if process is not None and not process_lives(process):
+            instance.report_run_failed(run, f"its process ({process}) is gone; the partition can be run again")
             settled.append(run.run_id)
     return settled
+
+
+def _process_in_log(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """The process that Dagster logged for a run from the UI, the daemon or its command line."""
+    for record in instance.all_logs(run_id, of_type=dg.DagsterEventType.ENGINE_EVENT):
+        event = record.dagster_event
+        pid = event.engine_event_data.metadata.get("pid") if event is not None else None
+        if pid is not None:
+            return f"{pid.value}@before {record.timestamp}"
+    return None
