@@ -17,6 +17,9 @@ STEPS = {"fine": 32, "coarse": 14, "sparse": 10, "isolated": 6}
 STEP_PX = {"fine": 5.4, "coarse": 12.9, "sparse": 17.3, "isolated": 30.7}
 
 
+JITTER = 0.35
+
+
 def known_object() -> np.ndarray:
     """The object, complex64 ``(232, 232)``."""
     image = transform.resize(data.camera().astype(float), (OBJECT_PX, OBJECT_PX), anti_aliasing=True)
@@ -41,7 +44,7 @@ def known_positions(scan: str, rng: np.random.Generator) -> np.ndarray:
     n, step = STEPS[scan], STEP_PX[scan]
     line = (np.arange(n) - (n - 1) / 2) * step + OBJECT_PX / 2
     grid = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
-    jittered = grid + rng.uniform(-0.35, 0.35, grid.shape) * step
+    jittered = grid + rng.uniform(-JITTER, JITTER, grid.shape) * step
     return np.clip(jittered, SIZE_PX / 2 + 1, OBJECT_PX - SIZE_PX / 2 - 1)
 
 

@@ -3,12 +3,12 @@
 An object times a phase ramp with a shifted diffraction origin, or an object and a probe shifted against
 each other, explain the same data equally well. Every method is aligned by the same steps:
 
-1. the ramp, from the peak of the Fourier transform of reconstruction * conj(truth): nothing is unwrapped,
-   and it comes first because a ramp of a cycle or more hides any correlation;
+1. the ramp, from the peak of the Fourier transform of reconstruction * conj(truth), refined: nothing is
+   unwrapped, and it comes first because a ramp of a cycle or more hides any correlation;
 2. the shift, from the highest windowed, mean-free cross-correlation (not normalised by its spectrum)
    within bounds;
-3. the ramp again, then ramp, shift and scale together, refined by weighted least squares to far below a
-   pixel; weights are the illumination.
+3. ramp, shift and scale together, refined by weighted least squares to far below a pixel; weights are the
+   illumination. Of a few candidates for the first ramp the one that ends in the smallest residual is kept.
 
 The refinement linearises the truth, which has no noise, so that its fixed point is unbiased, and each trial
 transforms the original image once: interpolation errors do not add up.
@@ -24,8 +24,11 @@ from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion
 
 _CONSTANT = 1e-5
 _MINIMUM_CORRELATION = 0.1
-_REFINEMENTS = 50
+_REFINEMENTS = 30
 _BORDER_PX = 12
+_RAMP_PEAKS = 3
+_RELEVANT_PEAK = 0.5
+_COARSE, _FINE = 0.05, 1e-4
 
 Image = Complex128[np.ndarray, "H W"]
 Vector = Float64[np.ndarray, "2"]
@@ -82,13 +85,22 @@ def align(
         scale = _scale(image, truth, weight)
         return image * scale, Alignment((0.0, 0.0), _pair(own_ramp), _inverse(scale), False, "the image is constant")
 
-    ramp = _peak_ramp(image * truth.conj() * weight)
-    image = _without_ramp(image, ramp)
-    fine_ramp, shift, reason = _coarse(image, truth, region, max_shift_px)
-    fine_ramp, shift, reason = _refine(image, truth, weight, (fine_ramp, shift, reason), max_shift_px)
-    image, scale = _closest(image, truth, weight, shift, fine_ramp)
-    alignment = Alignment(_pair(shift), _pair(ramp + fine_ramp), _inverse(scale), not reason, reason)
+    fits = [_fit(image, truth, region, ramp, max_shift_px) for ramp in _candidate_ramps(image, truth, weight)]
+    best = min(fits, key=lambda fit: (bool(fit.reason), fit.residual))
+    best = _refine(image, truth, weight, best, max_shift_px, tolerance=_FINE)
+    image, scale = _closest(image, truth, weight, best)
+    alignment = Alignment(_pair(best.shift), _pair(best.ramp), _inverse(scale), not best.reason, best.reason)
     return image * scale, alignment
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Fit:
+    """Ramp and shift, why the shift is not to be trusted, and the weighted residual that they leave."""
+
+    ramp: Vector
+    shift: Vector
+    reason: str
+    residual: float
 
 
 def is_constant(values: np.ndarray) -> bool:
@@ -136,14 +148,14 @@ def _transformed(image: Image, shift: Vector, ramp: Vector, *, border_px: int = 
     return scipy.fft.ifft2(spectrum)[border_px : border_px + rows, border_px : border_px + columns]
 
 
-def _closest(image: Image, truth: Image, weight: np.ndarray, shift: Vector, ramp: Vector) -> tuple[Image, complex]:
+def _closest(image: Image, truth: Image, weight: np.ndarray, fit: _Fit) -> tuple[Image, complex]:
     """The moved image and its scale, continued beyond the grid by mirroring or periodically.
 
     An image that a Fourier transform has moved before is periodic; whichever leaves the smaller residual.
     """
     found = []
     for border_px in (_BORDER_PX, 0):
-        moved = _transformed(image, shift, ramp, border_px=border_px)
+        moved = _transformed(image, fit.shift, fit.ramp, border_px=border_px)
         scale = _scale(moved, truth, weight)
         found.append((float(np.sum(weight * np.abs(scale * moved - truth) ** 2)), moved, scale))
     return min(found, key=lambda candidate: candidate[0])[1:]
@@ -167,20 +179,41 @@ def _lag_ramp(image: Image, weight: np.ndarray) -> Vector:
     return np.angle([np.sum(lit[:, 1:] * lit[:, :-1].conj()), np.sum(lit[1:] * lit[:-1].conj())])
 
 
-def _peak_ramp(product: Image) -> Vector:
-    """Ramp of a product image, rad/px: the peak of its Fourier transform, zero-padded to a quarter bin or better."""
-    shape = tuple(scipy.fft.next_fast_len(2 * n) for n in product.shape)
-    power = np.abs(scipy.fft.fft2(product, s=shape))
-    row, column = np.unravel_index(np.argmax(power), shape)
+def _candidate_ramps(image: Image, truth: Image, weight: np.ndarray) -> list[Vector]:
+    """Ramps worth trying, to a quarter bin of the Fourier transform or better.
+
+    The peaks of the transform of image * conj(truth), and the displacement of the image's power spectrum
+    from the truth's, which a shift cannot disturb: an object of strong phases may have no dominant peak.
+    """
+    shape = tuple(scipy.fft.next_fast_len(2 * n) for n in image.shape)
+    power = np.abs(scipy.fft.fft2(image * truth.conj() * weight, s=shape))
+    ramps, highest = [], power.max()
+    for _ in range(_RAMP_PEAKS):
+        peak = int(np.argmax(power))
+        ramps.append(_ramp_of_bin(peak, shape))
+        row, column = divmod(peak, shape[1])
+        around = np.ix_(np.arange(row - 2, row + 3) % shape[0], np.arange(column - 2, column + 3) % shape[1])
+        power[around] = 0
+        if power.max() < _RELEVANT_PEAK * highest:
+            break
+    spectra = [np.abs(scipy.fft.fft2(part * weight, s=shape)) for part in (image, truth)]
+    overlap = scipy.fft.ifft2(scipy.fft.fft2(spectra[0]) * scipy.fft.fft2(spectra[1]).conj()).real
+    displaced = _ramp_of_bin(int(np.argmax(overlap)), shape)
+    apart = np.abs(displaced - ramps[0]) > 2 * np.pi / np.array(shape[::-1])
+    return [*ramps, displaced] if apart.any() else ramps
+
+
+def _ramp_of_bin(flat_index: int, shape: tuple[int, int]) -> Vector:
+    row, column = np.unravel_index(flat_index, shape)
     return 2 * np.pi * np.array([scipy.fft.fftfreq(shape[1])[column], scipy.fft.fftfreq(shape[0])[row]])
 
 
-def _coarse(
-    image: Image, truth: Image, region: IlluminatedRegion, max_shift_px: float
-) -> tuple[Vector, Vector, str]:
-    shift, reason = _correlation_shift(image, truth, region, max_shift_px)
-    moved = _transformed(image, shift, np.zeros(2))
-    return _peak_ramp(moved * truth.conj() * region.weight), shift, reason
+def _fit(image: Image, truth: Image, region: IlluminatedRegion, ramp: Vector, max_shift_px: float) -> _Fit:
+    """Ramp and shift from a first ramp: the ramp refined, then the shift, then both together."""
+    start = _Fit(ramp, np.zeros(2), "not registered yet", np.inf)
+    start = _refine(image, truth, region.weight, start, max_shift_px, tolerance=_COARSE)
+    shift, reason = _correlation_shift(_without_ramp(image, start.ramp), truth, region, max_shift_px)
+    return _refine(image, truth, region.weight, _Fit(start.ramp, shift, reason, np.inf), max_shift_px, tolerance=_COARSE)
 
 
 def _correlation_shift(
@@ -205,30 +238,33 @@ def _correlation_shift(
 
 
 def _refine(
-    image: Image, truth: Image, weight: np.ndarray, start: tuple[Vector, Vector, str], max_shift_px: float
-) -> tuple[Vector, Vector, str]:
-    """Gauss-Newton on ramp, shift (unless registration failed) and scale, as long as the residual falls."""
-    ramp, shift, reason = start
-    basis = _basis(truth, with_shift=not reason)
+    image: Image, truth: Image, weight: np.ndarray, start: _Fit, max_shift_px: float, *, tolerance: float
+) -> _Fit:
+    """Gauss-Newton on ramp, shift (unless there is none to trust) and scale, as long as the residual falls.
+
+    ``tolerance`` is a step in pixels, or in radians across the grid, below which it ends.
+    """
+    basis = _basis(truth, with_shift=not start.reason)
     lit = weight > 0
     w = np.sqrt(weight[lit])
     columns = np.stack([np.concatenate([(w * b[lit]).real, (w * b[lit]).imag]) for b in basis], axis=1)
-    normal = columns.T @ columns
-    damping = 1e-9 * np.diag(np.diag(normal))
-    best = np.inf
+    inverse = np.linalg.pinv(columns.T @ columns, hermitian=True)
+    best, ramp, shift = _Fit(start.ramp, start.shift, start.reason, np.inf), start.ramp, start.shift
     for _ in range(_REFINEMENTS):
         moved = _transformed(image, shift, ramp)
-        residual = (truth - _scale(moved, truth, weight) * moved)[lit] * w
-        size = float(np.sum(np.abs(residual) ** 2))
-        if size >= best * (1 - 1e-12):
-            return (*kept, reason)
-        best, kept = size, (ramp, shift)
-        step = np.linalg.solve(normal + damping, columns.T @ np.concatenate([residual.real, residual.imag]))
+        error = (truth - _scale(moved, truth, weight) * moved)[lit] * w
+        residual = float(np.sum(np.abs(error) ** 2))
+        if residual >= best.residual:
+            break
+        best = _Fit(ramp, shift, start.reason, residual)
+        step = inverse @ (columns.T @ np.concatenate([error.real, error.imag]))
+        if max(np.abs(step[2:4]).max() * max(image.shape), np.abs(step[4:]).max(initial=0.0)) < tolerance:
+            break
         ramp = ramp + step[2:4]
-        shift = shift + (step[4:6] if not reason else 0.0)
+        shift = shift + step[4:6] if not start.reason else shift
         if np.abs(shift).max() > max_shift_px:
-            return start[0], np.zeros(2), f"the shift left the bound of {max_shift_px:g} px"
-    return (*kept, reason)
+            return _Fit(best.ramp, np.zeros(2), f"the shift left the bound of {max_shift_px:g} px", residual)
+    return best
 
 
 def _basis(truth: Image, *, with_shift: bool) -> list[Image]:

@@ -64,5 +64,5 @@ def illuminated_region(
     mask = intensity > threshold * median
     weight = np.where(mask, np.minimum(intensity / median, 1.0), 0.0)
     rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    box = (slice(int(rows[0]), int(rows[-1]) + 1), slice(int(columns[0]), int(columns[-1]) + 1))
     return IlluminatedRegion(mask=mask, weight=weight, box=box, intensity=intensity)

@@ -60,7 +60,7 @@ class BlockSums:
             scales = _total(self.contrast.reshape(len(self.contrast), -1), draws)
             scales = scales.reshape(*scales.shape[:-1], len(MS_SSIM_WEIGHTS), 2)
             means = np.maximum(scales[..., 1] / scales[..., 0], 0.0)
-            return {
+            found = {
                 "mae": absolute / n,
                 "mse": mse,
                 "rmse": np.sqrt(mse),
@@ -69,6 +69,7 @@ class BlockSums:
                 "ms_ssim": np.prod(means**MS_SSIM_WEIGHTS, axis=-1),
                 "pearson": pearson,
             }
+        return {name: np.asarray(values) for name, values in found.items()}
 
 
 def block_sums(image: Real, truth: Real, mask: Mask, blocks: Blocks) -> BlockSums:
@@ -104,7 +105,7 @@ def nrmse(image: np.ndarray, truth: np.ndarray, mask: Mask, blocks: Blocks, draw
     """Root of the summed squared complex error over the truth's summed intensity; one value, or one per draw."""
     sums = _sums((np.abs(image - truth) ** 2, np.abs(truth) ** 2), mask, blocks)
     error, power = np.moveaxis(_total(sums, draws), -1, 0)
-    return np.sqrt(error / power)
+    return np.asarray(np.sqrt(error / power))
 
 
 def square_blocks(shape: tuple[int, int], side_px: int) -> Blocks:

@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+
+from fly64_assets.science.metrics.bounds import fisher_information, phase_error_bound, phase_variance
+from fly64_assets.science.metrics.illuminated_region import illuminated_region
+from fly64_assets_tests.science.metrics import cells
+
+SIZE, GRID = 16, 28
+
+
+def small_case(modes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Object, probe, positions and a window of unknown pixels."""
+    rng = np.random.default_rng(0)
+    shape = (GRID, GRID)
+    image = ((1 - 0.2 * rng.random(shape)) * np.exp(1j * rng.random(shape))).astype(np.complex64)
+    y, x = np.mgrid[:SIZE, :SIZE] - SIZE / 2 + 0.5
+    wave = np.exp(-(x**2 + y**2) / 18 + 0.1j * (x**2 + y**2))
+    line = np.arange(9.0, 20.0, 3.0)
+    xy = np.stack(np.meshgrid(line, line), -1).reshape(-1, 2)
+    unknown = np.zeros(shape, bool)
+    unknown[10:16, 10:16] = True
+    return image, np.stack([wave, 0.5 * x * wave])[:modes].astype(np.complex64), xy, unknown
+
+
+def expected_counts(image: np.ndarray, probe: np.ndarray, xy: np.ndarray, scale: float) -> np.ndarray:
+    """Straight from the forward model, all patterns in one vector."""
+    found = []
+    for column, row in (xy - SIZE / 2).astype(int):
+        waves = scale * probe * image[row : row + SIZE, column : column + SIZE]
+        found.append(np.sum(np.abs(np.fft.fft2(waves)) ** 2, axis=0) / SIZE**2)
+    return np.array(found).ravel()
+
+
+def jacobian(image: np.ndarray, probe: np.ndarray, xy: np.ndarray, scale: float, unknown: np.ndarray) -> np.ndarray:
+    """Derivatives of the expected counts by central differences: phases, then log-amplitudes."""
+    step, rows = 1e-5, []
+    for kind in (1j, 1.0):
+        for pixel in np.argwhere(unknown):
+            change = np.zeros(image.shape, complex)
+            change[tuple(pixel)] = kind * step
+            up, down = (expected_counts(image * np.exp(sign * change), probe, xy, scale) for sign in (1, -1))
+            rows.append((up - down) / (2 * step))
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("modes", [1, 2])
+def test_fisher_matrix_agrees_with_an_explicit_jacobian(modes: int) -> None:
+    image, probe, xy, unknown = small_case(modes)
+    found = fisher_information(image, probe, xy, 30.0, unknown)
+    derivatives = jacobian(image.astype(complex), probe, xy, 30.0, unknown)
+    reference = (derivatives / expected_counts(image.astype(complex), probe, xy, 30.0)) @ derivatives.T
+    assert np.abs(found - reference).max() < 1e-3 * np.abs(reference).max()
+
+
+def test_an_efficient_estimator_attains_the_bound() -> None:
+    """Known probe, high dose: the linearised maximum-likelihood phases scatter as the bound says."""
+    image, probe, xy, unknown = small_case(1)
+    image = image.astype(complex)
+    scale = 300.0
+    derivatives = jacobian(image, probe, xy, scale, unknown)
+    expected = expected_counts(image, probe, xy, scale)
+    fisher = (derivatives / expected) @ derivatives.T
+    score = np.linalg.solve(fisher, derivatives / expected)
+    rng = np.random.default_rng(0)
+    n = int(unknown.sum())
+    errors = np.array([(score @ (rng.poisson(expected) - expected))[:n] for _ in range(400)])
+    errors -= errors.mean(axis=1, keepdims=True)
+    bound = phase_variance(fisher_information(image.astype(np.complex64), probe, xy, scale, unknown), np.ones(n, bool))
+    assert np.mean(errors**2) == pytest.approx(bound, rel=0.1)
+
+
+def floor(scale: float, step_px: float = 6.0) -> float:
+    xy = cells.positions(step_px)
+    region = illuminated_region(cells.probe(), xy, (cells.OBJECT_PX, cells.OBJECT_PX), 0.1)
+    rng = np.random.default_rng(3)
+    return phase_error_bound(cells.truth(), cells.probe(), xy, scale, region, windows=1, rng=rng).rms_rad
+
+
+def test_variance_scales_as_one_over_dose() -> None:
+    assert floor(100.0) ** 2 / floor(1000.0) ** 2 == pytest.approx(100.0, rel=0.01)
+
+
+def test_close_to_the_ideal_far_field() -> None:
+    """Well overlapped and isotropically lit: about 1 / (2 n), n photons per object pixel."""
+    xy = cells.positions()
+    region = illuminated_region(cells.probe(), xy, (cells.OBJECT_PX, cells.OBJECT_PX), 0.1)
+    ideal = np.sqrt(1 / (2 * region.photons_per_object_pixel(100.0)))
+    assert 0.8 * ideal < floor(100.0) < 1.6 * ideal
+
+
+def test_drawn_patterns_stand_for_all() -> None:
+    xy = cells.positions(3.0)
+    region = illuminated_region(cells.probe(), xy, (cells.OBJECT_PX, cells.OBJECT_PX), 0.1)
+    full, drawn = (
+        phase_error_bound(
+            cells.truth(), cells.probe(), xy, 100.0, region, windows=1, rng=np.random.default_rng(3), max_patterns=limit
+        ).rms_rad
+        for limit in (10_000, 100)
+    )
+    assert drawn == pytest.approx(full, rel=0.1)
+
+
+def test_what_the_counts_do_not_determine_is_nan() -> None:
+    assert np.isnan(phase_variance(np.zeros((4, 4)), np.ones(2, bool)))
+    assert np.isnan(phase_variance(np.ones((4, 4)), np.ones(2, bool)))

@@ -1,0 +1,200 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from fly64_assets.science.metrics import scoring
+from fly64_assets.science.metrics.scoring import CURVE_COLUMNS, TABLE_COLUMNS, CellScores, score_cell
+from fly64_assets.science.options import ScoringOptions
+from fly64_assets.science.records import METHODS
+from fly64_assets_tests.science.metrics import cells
+
+DATASET, SCAN = cells.cell()
+TRUTH = cells.truth()
+BARE = ScoringOptions(bootstrap_samples=0, bound_patches=0)
+SENSITIVE = (
+    [(name, part) for name in ("mae", "mse", "rmse", "psnr", "ssim", "ms_ssim", "pearson") for part in ("amplitude", "phase")]
+    + [("nrmse", "complex")]
+)
+HIGHER_IS_BETTER = {"psnr", "ssim", "ms_ssim", "pearson", "frc50"}
+
+
+def scored(images: dict[str, np.ndarray], options: ScoringOptions = BARE, seed: int = 0, **keywords) -> CellScores:
+    found = {method: cells.reconstruction(image, method) for method, image in images.items()}
+    return score_cell(
+        found, DATASET, SCAN, options, dose=1e4, view="dense", split="train", seed=1, rng=np.random.default_rng(seed), **keywords
+    )
+
+
+def values(scores: CellScores, method: str) -> dict[tuple[str, str], float]:
+    rows = scores.table[scores.table.method == method]
+    return dict(zip(zip(rows.metric, rows.part, strict=True), rows.value, strict=True))
+
+
+def noisy(size: float, seed: int = 0) -> np.ndarray:
+    return TRUTH + cells.complex_noise(TRUTH.shape, size, np.random.default_rng(seed))
+
+
+@pytest.fixture(scope="module")
+def full() -> CellScores:
+    images = {method: noisy(0.05 * (k + 1), seed=k) for k, method in enumerate(METHODS)}
+    return scored(images, ScoringOptions(bootstrap_samples=50, bound_patches=1), costs={"pinn": {"cpu_seconds_train": 7.0}})
+
+
+def test_table_holds_every_method_metric_and_part(full: CellScores) -> None:
+    assert tuple(full.table.columns) == TABLE_COLUMNS
+    assert set(full.table.method) == {*METHODS, "flat", "truth", "bound"}
+    expected = {*SENSITIVE, ("frc50", "complex"), ("excess_nll", ""), ("cpu_seconds_reconstruct", "")}
+    assert set(values(full, "pty_chi")) == expected
+    assert values(full, "pinn")["cpu_seconds_train", ""] == 7.0
+    assert set(values(full, "bound")) == {("photons_per_object_pixel", ""), ("phase_bound_rms", "phase")}
+    assert not full.table.duplicated(["method", "metric", "part"]).any()
+    assert set(full.table[["dose", "view", "split", "seed"]].itertuples(index=False, name=None)) == {(1e4, "dense", "train", 1)}
+
+
+def test_intervals_hold_the_values(full: CellScores) -> None:
+    rows = full.table[full.table.metric.isin(["mae", "rmse", "pearson", "nrmse"]) & full.table.method.isin(METHODS)]
+    assert (rows.value_low < rows.value).all()
+    assert (rows.value < rows.value_high).all()
+
+
+def test_curves_and_pairs_come_for_every_method(full: CellScores) -> None:
+    assert tuple(full.frc_curves.columns) == CURVE_COLUMNS
+    assert set(full.frc_curves.method) == set(METHODS) == set(full.aligned)
+    pair = full.aligned["pinn"]
+    assert pair.image.shape == pair.truth.shape == pair.phase_rad.shape == pair.mask.shape
+    x, y = pair.corner_xy_px
+    assert pair.truth_amplitude[3, 4] == pytest.approx(abs(TRUTH[y + 3, x + 4]))
+    assert full.failures == {}
+
+
+def test_bound_is_below_the_error_of_an_unbiased_noisy_image(full: CellScores) -> None:
+    assert 0 < values(full, "bound")["phase_bound_rms", "phase"] < values(full, "pinn_refined")["rmse", "phase"]
+
+
+def test_swapping_two_files_swaps_their_rows_exactly() -> None:
+    options = ScoringOptions(bootstrap_samples=20, bound_patches=0)
+    one, two = noisy(0.05), cells.blurred(TRUTH, 1.5)
+    first = scored({"pinn": one, "pty_chi": two}, options).table
+    second = scored({"pinn": two, "pty_chi": one}, options).table
+    swapped = second.assign(method=second.method.replace({"pinn": "pty_chi", "pty_chi": "pinn"}))
+    order = ["method", "metric", "part"]
+    pd.testing.assert_frame_equal(
+        first.sort_values(order).reset_index(drop=True), swapped.sort_values(order).reset_index(drop=True), check_exact=True
+    )
+
+
+def test_sanity_rows(full: CellScores) -> None:
+    flat, truth = values(full, "flat"), values(full, "truth")
+    assert flat["pearson", "amplitude"] == flat["pearson", "phase"] == flat["frc50", "complex"] == 0
+    assert truth["ssim", "phase"] == pytest.approx(1)
+    assert truth["pearson", "amplitude"] == pytest.approx(1)
+    assert truth["frc50", "complex"] == 0.5
+    assert truth["excess_nll", ""] == 0 < flat["excess_nll", ""]
+    note = full.table[(full.table.method == "truth") & (full.table.metric == "frc50")].note.item()
+    assert "no crossing" in note
+
+
+def test_a_flat_reconstruction_scores_nothing_even_behind_a_ramp() -> None:
+    found = scored({"pinn": cells.moved(np.full_like(TRUTH, 2.0), (0, 0), (0.1, 0.05))})
+    scores = values(found, "pinn")
+    assert scores["pearson", "amplitude"] == scores["pearson", "phase"] == scores["frc50", "complex"] == 0
+    assert "constant" in found.failures["pinn"]
+
+
+def gauge_cases(count: int) -> None:
+    """Phase, scale, ramp and shifts up to 5 px change no score."""
+    rng = np.random.default_rng(11)
+    bases = [noisy(0.02), noisy(0.2), cells.blurred(TRUTH, 1.0), cells.blurred(noisy(0.3), 2.0)]
+    originals = [values(scored({"pinn": base}), "pinn") for base in bases]
+    for _ in range(count):
+        k = rng.integers(len(bases))
+        factor = np.exp(rng.uniform(-2, 2) + 2j * np.pi * rng.random())
+        found = scored({"pinn": cells.moved(bases[k], rng.uniform(-5, 5, 2), rng.uniform(-0.5, 0.5, 2), factor)})
+        assert found.failures == {}
+        for (metric, part), value in values(found, "pinn").items():
+            limit = {"psnr": 0.1, "ssim": 0.01, "ms_ssim": 0.01, "pearson": 0.01, "frc50": 0.01}.get(metric)
+            if limit is not None:
+                assert value == pytest.approx(originals[k][metric, part], abs=limit), (metric, part)
+
+
+def test_scores_do_not_depend_on_the_gauge() -> None:
+    gauge_cases(20)
+
+
+@pytest.mark.slow
+def test_scores_do_not_depend_on_the_gauge_in_500_cases() -> None:
+    gauge_cases(500)
+
+
+def test_noise_worsens_every_score() -> None:
+    for seed in range(25):
+        found = scored({"pinn": noisy(0.03, seed), "pty_chi": noisy(0.15, seed)})
+        better, worse = values(found, "pinn"), values(found, "pty_chi")
+        for key in [*SENSITIVE, ("frc50", "complex"), ("excess_nll", "")]:
+            assert (better[key] > worse[key]) == (key[0] in HIGHER_IS_BETTER), (seed, key)
+
+
+def test_blur_worsens_every_score_but_the_ring_correlation() -> None:
+    found = scored({"pinn": cells.blurred(TRUTH, 0.7), "pty_chi": cells.blurred(TRUTH, 2.0)})
+    better, worse = values(found, "pinn"), values(found, "pty_chi")
+    for key in [*SENSITIVE, ("excess_nll", "")]:
+        assert (better[key] > worse[key]) == (key[0] in HIGHER_IS_BETTER), key
+    curve = found.frc_curves[(found.frc_curves.method == "pinn") & (found.frc_curves.frequency_cycles_per_px < 0.25)]
+    assert curve.frc.min() > 0.97
+
+
+def test_fitting_the_noise_shows_as_negative_excess() -> None:
+    """A handful of pixels fitted to the counts beats the truth on those counts."""
+    measurement, image = DATASET.measurement, TRUTH.copy()
+    trials = [image]
+    rng = np.random.default_rng(0)
+    for _ in range(12):
+        change = np.zeros_like(image)
+        change[tuple(rng.integers(40, 88, 2))] = 0.05 * np.exp(2j * np.pi * rng.random())
+        pair = {str(sign): cells.reconstruction(trials[-1] + sign * change) for sign in (-1, 0, 1)}
+        sums = {name: nll.sum() for name, nll in scoring.nll_per_pattern(measurement, pair).items()}
+        trials.append(pair[min(sums, key=sums.get)].object)
+    assert values(scored({"pinn": trials[-1]}), "pinn")["excess_nll", ""] < 0
+
+
+def test_registration_failure_is_said_and_scored_all_the_same() -> None:
+    found = scored({"pinn": cells.moved(TRUTH, (12.0, 0.0), (0.0, 0.0)), "pty_chi": noisy(0.1)})
+    assert set(found.failures) == {"pinn"}
+    rows = found.table[(found.table.method == "pinn") & (found.table.metric == "ssim")]
+    assert not rows.registration_ok.any()
+    assert rows.note.str.contains("not registered").all()
+    assert rows.value.notna().all()
+
+
+def test_values_that_are_not_finite_fail_their_own_rows_only() -> None:
+    spoiled = TRUTH.copy()
+    spoiled[64, 64] = np.nan
+    found = scored({"pinn": spoiled, "pty_chi": noisy(0.1)})
+    assert "not finite" in found.failures["pinn"]
+    assert np.isnan(values(found, "pinn")["ssim", "phase"])
+    assert np.isfinite(values(found, "pty_chi")["ssim", "phase"])
+
+
+def test_phases_beyond_a_turn_are_followed() -> None:
+    """A truth that spans more than 2 pi is unwrapped; the aligned image follows it without jumps."""
+    y, x = np.mgrid[: cells.OBJECT_PX, : cells.OBJECT_PX] - cells.OBJECT_PX / 2
+    steep = (np.abs(TRUTH) * np.exp(9j * np.exp(-(x**2 + y**2) / 800))).astype(np.complex64)
+    dataset = type(DATASET)(DATASET.measurement, steep, None, DATASET.scan_index, {})
+    found = score_cell(
+        {"pinn": cells.reconstruction(steep * np.exp(2j))},
+        dataset, SCAN, BARE, dose=1e4, view="dense", split="train", seed=1, rng=np.random.default_rng(0),
+    )  # fmt: skip
+    pair = found.aligned["pinn"]
+    assert np.ptp(pair.truth_phase_rad) > 8
+    assert pair.phase_rad == pytest.approx(pair.truth_phase_rad, abs=1e-3)
+
+
+def test_another_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="pinn has an object of"):
+        scored({"pinn": TRUTH[1:]})
+
+
+def test_same_seed_same_table() -> None:
+    options = ScoringOptions(bootstrap_samples=10, bound_patches=1)
+    first, second = (scored({"pinn": noisy(0.1)}, options, seed=4).table for _ in range(2))
+    pd.testing.assert_frame_equal(first, second, check_exact=True)
