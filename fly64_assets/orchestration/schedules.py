@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from fly64_assets.orchestration.failures import RunHistory
 from fly64_assets.orchestration.freshness import Freshness, PartitionState, plan, select_partitions
@@ -76,11 +77,12 @@ def _units(states: list[PartitionState]) -> list[Unit]:
     return [Unit(job, partition, tuple(members)) for (job, partition), members in grouped.items()]
 
 
-def requests_of(decision: Decision, study_hash: str) -> Iterator[dg.RunRequest]:
-    """One run per unit, covering exactly its missing and stale assets."""
+def requests_of(decision: Decision, study_hash: str, cause: str) -> Iterator[dg.RunRequest]:
+    """One run per unit, covering exactly its missing and stale assets; asked for once per cause (a tick, a digest)."""
     for unit in decision.requested:
         todo = [state.item for state in unit.states if state.must_run]
         yield dg.RunRequest(
+            run_key=f"{unit.name} {cause}",
             partition_key=unit.partition,
             asset_selection=[item.asset_key for item in todo],
             tags={PRIORITY_TAG: str(unit.priority), STUDY_TAG: study_hash, PARTITION_TAG: unit.name},
@@ -92,27 +94,25 @@ def study_automation(
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
     """The schedule and the sensor of a study."""
     study = workspace.study
-    everything = dg.AssetSelection.all()
-
-    def evaluate(instance: dg.DagsterInstance) -> list[dg.RunRequest] | dg.SkipReason:
+    def evaluate(instance: dg.DagsterInstance, cause: str) -> list[dg.RunRequest] | dg.SkipReason:
         freshness = Freshness(study, instance, workspace.data_root, code_versions, sizes_only=True)
         decision = decide(freshness, study.schedule.max_failures)
         if decision.requested:
-            return list(requests_of(decision, study.study_hash()))
+            return list(requests_of(decision, study.study_hash(), cause))
         return dg.SkipReason("; ".join(("nothing is missing or stale", *decision.left_alone)))
 
     @dg.schedule(
         name="nightly_dose_backfill",
-        target=everything,
+        job_name=IMPLICIT_ASSET_JOB_NAME,  # the one job that holds assets of different partitions
         cron_schedule=study.schedule.cron,
         description="Requests the missing and stale partitions of all doses, upstream first.",
     )
     def nightly_dose_backfill(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return evaluate(context.instance)
+        return evaluate(context.instance, f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")
 
     @dg.sensor(
         name="base_file_changed",
-        target=everything,
+        asset_selection=dg.AssetSelection.all(),
         minimum_interval_seconds=SENSOR_SECONDS,
         description="Does the same when the content of the scan's input file changes.",
     )
@@ -122,7 +122,7 @@ def study_automation(
             return dg.SkipReason("the scan is synthetic: it has no input file")
         if digest == context.cursor:
             return dg.SkipReason("the input file is unchanged")
-        found = evaluate(context.instance)
+        found = evaluate(context.instance, digest)
         requests = found if isinstance(found, list) else []
         return dg.SensorResult(run_requests=requests, cursor=digest)
 

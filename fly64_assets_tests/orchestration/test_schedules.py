@@ -1,6 +1,7 @@
 """The schedule requests what is missing or stale, and says why it leaves the rest alone."""
 
 import time
+from datetime import UTC, datetime
 
 import dagster as dg
 
@@ -21,11 +22,22 @@ def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder)
     assert [unit.partition for unit in decision.requested if unit.job == CELL_JOB] == [CELLS[6], CELLS[7], CELLS[8]]
     assert any(running in text and "in progress" in text for text in decision.left_alone)
     assert any(failing in text and "3 times in a row" in text for text in decision.left_alone)
-    requests = [request for request in requests_of(decision, "hash") if request.partition_key in CELLS]
+    requests = [request for request in requests_of(decision, "hash", "tick") if request.partition_key in CELLS]
     assert [request.partition_key for request in requests] == CELLS[6:]
     assert all(
         {key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests
     )
+
+
+def test_the_schedule_itself_asks_for_runs_that_dagster_accepts(four_cells: CatalogBuilder) -> None:
+    repository = build_definitions(four_cells.study, four_cells.data_root).get_repository_def()
+    schedule = repository.get_schedule_def("nightly_dose_backfill")
+    now = datetime(2026, 1, 1, 2, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=four_cells.instance, repository_def=repository, scheduled_execution_time=now
+    ) as context:
+        requests = schedule.evaluate_tick(context).run_requests
+    assert [request.partition_key for request in requests or []] == [*CELLS[6:7], *CELLS[4:6], *CELLS[7:], None]
 
 
 def test_a_success_after_failures_counts_again_from_zero(four_cells: CatalogBuilder) -> None:
@@ -47,7 +59,10 @@ def test_a_tick_with_nothing_to_do_requests_nothing_and_says_why(filled: Catalog
     definitions = build_definitions(filled.study, filled.data_root)
     repository = definitions.get_repository_def()
     schedule = repository.get_schedule_def("nightly_dose_backfill")
-    with dg.build_schedule_context(instance=filled.instance, repository_def=repository) as context:
+    now = datetime(2026, 1, 1, 2, tzinfo=UTC)
+    with dg.build_schedule_context(
+        instance=filled.instance, repository_def=repository, scheduled_execution_time=now
+    ) as context:
         result = schedule.evaluate_tick(context)
     assert not result.run_requests
     assert "nothing is missing or stale" in (result.skip_message or "")
