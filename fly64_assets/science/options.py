@@ -54,6 +54,9 @@ class PositionOptions(Options):
     n_positions: PositiveInt | None = Field(default=None, description="Exactly this many, the step following from it.")
     margin_px: float = Field(default=0.0, ge=0, description="Kept free between the outermost patches and the object's edge.")
     jitter_fraction: float = Field(default=0.35, ge=0, le=1, description="Uniform jitter, in steps, peak to peak / 2.")
+    whole_pixels: bool = Field(
+        default=False, description="Round positions to whole pixels, where every solver's interpolation agrees exactly."
+    )
 
 
 class PtyChiOptions(Options):

@@ -44,7 +44,10 @@ def make_positions(
     path = _raster if options.kind == "raster" else _spiral
     positions, step = path(span, options)
     jitter = rng.uniform(-1, 1, positions.shape) * options.jitter_fraction * step
-    return low + _reflect(positions + jitter, span)
+    positions = low + _reflect(positions + jitter, span)
+    if not options.whole_pixels:
+        return positions
+    return np.clip(np.round(positions), np.ceil(low), np.floor(low + span))
 
 
 def _raster(span: Float64[np.ndarray, "2"], options: PositionOptions) -> tuple[Float64[np.ndarray, "n 2"], np.ndarray]:

@@ -56,6 +56,14 @@ def test_spiral_density_is_one_position_per_square_step():
     assert len(positions) == pytest.approx((400 - 32) ** 2 / 36, rel=0.03)
 
 
+def test_positions_may_be_whole_pixels():
+    whole, plain = make(whole_pixels=True, margin_px=0.5), make(margin_px=0.5)
+    assert np.array_equal(whole, np.round(whole))
+    assert np.abs(whole - plain).max() <= 1.0
+    assert whole.min() >= 16.5
+    assert (whole <= np.array([90, 120]) - 16.5).all()
+
+
 def test_fly64_geometry():
     options = PositionOptions(n_positions=10_304, margin_px=1.5)
     positions = make_positions(options, (232, 232), 64, np.random.default_rng(0))
