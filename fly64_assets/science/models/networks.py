@@ -38,7 +38,7 @@ class Symmetry:
     mirrored: bool = False
     conjugated: bool = False
 
-    def apply(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f H W"]:
+    def apply(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f turned_H turned_W"]:
         """Turn features, or a complex pair of them."""
         if self.conjugated:
             features = features * _IMAGINARY[: features.shape[1]].to(features.device)
@@ -46,7 +46,7 @@ class Symmetry:
             features = features.flip(-1)
         return torch.rot90(features, self.quarter_turns, (-2, -1))
 
-    def revert(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f H W"]:
+    def revert(self, features: Float[torch.Tensor, "b f turned_H turned_W"]) -> Float[torch.Tensor, "b f H W"]:
         """Undo :meth:`apply`."""
         features = torch.rot90(features, -self.quarter_turns, (-2, -1))
         if self.mirrored:
