@@ -8,7 +8,6 @@ import numpy as np
 from fly64_assets.science.arrays import ComplexObject, ProbeModes
 from fly64_assets.science.child_process import Message, available_memory_bytes, run_child
 from fly64_assets.science.options import PtyChiOptions
-from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 from fly64_assets.science.reconstruction.pty_chi_child import (
     INTENSITY_FILE,
     OBJECT_FILE,
@@ -17,6 +16,8 @@ from fly64_assets.science.reconstruction.pty_chi_child import (
     RESULT_OBJECT_FILE,
     RESULT_PROBE_FILE,
 )
+from fly64_assets.science.physics.diffraction import require_inside
+from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 
 _CHILD_MODULE = "fly64_assets.science.reconstruction.pty_chi_child"
 _CHUNK_PATTERNS = 256
@@ -47,10 +48,12 @@ def reconstruct_with_pty_chi(
         a probe such that expected counts are ``counts_scale**2 * sum_modes |FT(probe * patch)|**2``.
 
     Raises:
-        ValueError: the start object is missing or has another shape, or the seed is out of range.
+        ValueError: a patch leaves the object, the start object is missing or has another shape, or the seed is
+            out of range.
         MemoryError: the estimated memory exceeds what the machine has.
         ChildProcessFailedError: pty-chi failed; its own error is in the message.
     """
+    require_inside(measurement.positions_xy_px, measurement.object_shape, measurement.patch_size_px)
     start = _start_object(measurement, options, start_object)
     if not 0 <= seed < 2**32:
         message = f"seed must be in [0, 2**32), got {seed}"

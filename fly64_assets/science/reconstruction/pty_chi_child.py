@@ -21,8 +21,8 @@ RESULT_OBJECT_FILE, RESULT_PROBE_FILE = "result_object.npy", "result_probe.npy"
 def reconstruct(request: Message, directory: Path, send: Callable[[Message], None]) -> None:
     """Run the requested epochs on the arrays in ``directory``, sending ``{"epoch", "loss"}`` after each."""
     require_torch()
-    import ptychi.api as api  # noqa: PLC0415  (heavy, and torch must be prepared first)
-    from ptychi.api.task import PtychographyTask  # noqa: PLC0415
+    import ptychi.api as api
+    from ptychi.api.task import PtychographyTask
 
     limit_threads(request["threads"])
     cpu_start = time.process_time()
@@ -66,7 +66,8 @@ def task_options(api: Any, request: Message, patch_size_px: int) -> Any:
     options = classes[request["algorithm"]]()
     solver = options.reconstructor_options
     solver.num_epochs = request["epochs"]
-    solver.batch_size = request["batch_size"]
+    if request["algorithm"] != "DM":  # it takes all patterns at once, in chunks that only bound its memory
+        solver.batch_size = request["batch_size"]
     solver.batching_mode = api.BatchingModes(request["batching"])
     solver.random_seed = request["seed"]
     solver.default_device = api.Devices(request["device"])
@@ -89,6 +90,8 @@ def _algorithm_options(api: Any, options: Any, request: Message) -> None:
         solver.noise_model = api.NoiseModels(request["noise_model"])
         solver.momentum_acceleration_gain = request["momentum"]
         solver.rescale_probe_intensity_in_first_epoch = False
+    elif request["algorithm"] == "DM":
+        solver.chunk_length = request["batch_size"]
     elif request["algorithm"] == "Autodiff":
         solver.loss_function = api.LossFunctions.POISSON if poisson else api.LossFunctions.MSE_SQRT
         for parameter in (options.object_options, options.probe_options):
