@@ -4,6 +4,7 @@ import time
 from datetime import UTC, datetime
 
 import dagster as dg
+import pytest
 
 from fly64_assets.orchestration.code_location import build_definitions
 from fly64_assets.orchestration.jobs import CELL_JOB, REPORT_JOB
@@ -29,6 +30,7 @@ def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder)
     )
 
 
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys")
 def test_the_schedule_itself_asks_for_runs_that_dagster_accepts(four_cells: CatalogBuilder) -> None:
     repository = build_definitions(four_cells.study, four_cells.data_root).get_repository_def()
     schedule = repository.get_schedule_def("nightly_dose_backfill")
