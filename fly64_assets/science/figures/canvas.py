@@ -14,6 +14,8 @@ from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
 from PIL import Image
 
+from fly64_assets.science.png import compact_png
+
 PREVIEW_MAX_BYTES = 36_000
 """A preview travels through the catalog as base64 text, which is a third longer."""
 
@@ -44,10 +46,10 @@ def to_png(figure: Figure, *, dpi: int = 100, max_bytes: int | None = None) -> b
     Raises:
         ValueError: ``max_bytes`` cannot be reached at a readable size.
     """
-    for scale in (1.0, 0.85, 0.7, 0.55):
+    for scale in (1.0, 0.85, 0.7, 0.55, 0.42):
         rgb = _render(figure, round(dpi * scale))
         for colours in (None, 256, 128, 64):
-            png = _encode(rgb, colours)
+            png = compact_png(rgb, colours)
             if max_bytes is None or len(png) <= max_bytes:
                 return png
     message = f"a figure of {figure.get_size_inches()} inches cannot be drawn readably within {max_bytes} bytes"
@@ -59,16 +61,6 @@ def _render(figure: Figure, dpi: int) -> Image.Image:
     figure.savefig(buffer, format="png", dpi=dpi, metadata={"Software": None})
     buffer.seek(0)
     return Image.open(buffer).convert("RGB")
-
-
-def _encode(rgb: Image.Image, colours: int | None) -> bytes:
-    """All colours, or a palette that keeps the rare ones: a median cut would recolour thin lines and letters."""
-    buffer = io.BytesIO()
-    image = (
-        rgb if colours is None else rgb.quantize(colours, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-    )
-    image.save(buffer, "PNG", optimize=True)
-    return buffer.getvalue()
 
 
 def style_axes(axes: Axes, title: str = "", *, x_label: str = "", y_label: str = "") -> None:

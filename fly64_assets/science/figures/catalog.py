@@ -1,8 +1,10 @@
 """Small pictures of what a partition holds, for the catalog: scan, dataset, view, training, reconstruction."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
 
@@ -94,7 +96,7 @@ def dataset_preview(dataset: Dataset, *, n_shown: int = 3) -> bytes:
 def view_preview(
     complex_object: ComplexObject,
     all_positions_xy_px: PositionsXY,
-    kept_positions_xy_px: Mapping[str, PositionsXY],
+    kept_positions_xy_px: Mapping[str, Float64[np.ndarray, "_ 2"]],
     probe_diameter_px: float,
 ) -> bytes:
     """The positions that a view keeps, drawn over the object with their probe discs, one panel per split.
@@ -126,7 +128,7 @@ def view_preview(
     return to_png(figure, max_bytes=PREVIEW_MAX_BYTES)
 
 
-def loss_curve(history: Sequence[Mapping[str, float]]) -> bytes:
+def loss_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
     """Training and validation loss of each epoch.
 
     Args:
@@ -190,7 +192,7 @@ def _scanned_region(reconstruction: Reconstruction) -> tuple[slice, slice]:
     return slice(max(int(low[1]), 0), min(int(high[1]), height)), slice(max(int(low[0]), 0), min(int(high[0]), width))
 
 
-def _gap_between(kept: Mapping[str, PositionsXY]) -> tuple[float, float] | None:
+def _gap_between(kept: Mapping[str, Float64[np.ndarray, "_ 2"]]) -> tuple[float, float] | None:
     """Rows between the last position of the upper split and the first of the lower one."""
     spans = sorted((float(p[:, 1].min()), float(p[:, 1].max())) for p in kept.values() if len(p))
     if len(spans) != 2 or spans[0][1] >= spans[1][0]:

@@ -281,5 +281,5 @@ def legend(methods: Iterable[str]) -> Mapping[str, Markup]:
         dash = Markup(' stroke-dasharray="{}"').format(style.dash) if style.dash else ""
         keys[method] = Markup(
             '<svg class="key m-{}" viewBox="0 0 28 14" aria-hidden="true"><path class="line" d="M1 7H27"{}/>{}</svg>'
-        ).format(method, dash, marker_shape(style.marker, 14, 7))
+        ).format(method, dash, marker_shape(style.marker, 14.0, 7.0))
     return keys

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import math
 import re
 from collections.abc import Iterable
 
@@ -11,6 +12,7 @@ from markupsafe import Markup, escape
 from PIL import Image
 
 from fly64_assets.science.palette import METHOD_STYLES, method_style
+from fly64_assets.science.png import compact_png
 from fly64_assets.science.records import METHODS
 from fly64_assets.science.report import charts, tables
 from fly64_assets.science.report.answer import answer
@@ -19,7 +21,9 @@ from fly64_assets.science.report.scores import Scores
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
 MAX_REPORT_BYTES = 10_000_000
-_IMAGE_BUDGET_BYTES = 8_000_000
+_IMAGE_BUDGET_BYTES = 5_500_000  # base64 makes a third more of them; tables and charts need the rest
+_LEAST_IMAGE_BYTES = 100_000
+_LEAST_IMAGE_WIDTH_PX = 440
 
 
 def render_report(data: ReportData) -> str:
@@ -54,10 +58,10 @@ def render_report(data: ReportData) -> str:
         cost_table=tables.cost(data, scores),
         overlap_table=tables.overlap(data),
         fluence_table=tables.fluence(data, scores),
-        test_table=tables.all_scores(data, "test"),
-        train_table=tables.all_scores(data, "train"),
-        sanity_table=tables.sanity(data),
-        sanity_verdict=tables.sanity_verdict(data),
+        test_table=tables.all_scores(data, scores, "test"),
+        train_table=tables.all_scores(data, scores, "train"),
+        sanity_table=tables.sanity(data, scores),
+        sanity_verdict=tables.sanity_verdict(data, scores),
         states=tables.states(data),
         alignment_table=tables.alignment(data),
         scan_picture=_data_uri(data.scan_png) if data.scan_png else None,
@@ -93,27 +97,30 @@ def mark_methods(text: str) -> Markup:
 
 
 def _pictures(data: ReportData) -> dict[tuple[float, str], str | None]:
-    """Comparison figures as data URIs; shrunk, and at last left out, where all of them would be too large."""
+    """Comparison figures as data URIs; where all would be too large, they are shrunk, and some left out (None)."""
     images = {(c.dose, c.view): c.figure_png for c in data.all_cells() if c.figure_png}
-    encoded_bytes = sum(len(png) * 4 // 3 for png in images.values())
-    share = _IMAGE_BUDGET_BYTES // max(len(images), 1)
-    if encoded_bytes > _IMAGE_BUDGET_BYTES:
-        images = {key: _shrunk(png, share * 3 // 4) for key, png in images.items()}
-    return {key: _data_uri(png) if png else None for key, png in images.items()}
+    if sum(len(png) for png in images.values()) <= _IMAGE_BUDGET_BYTES:
+        return {key: _data_uri(png) for key, png in images.items()}
+    n_kept = min(len(images), _IMAGE_BUDGET_BYTES // _LEAST_IMAGE_BYTES)
+    kept = {round(i * (len(images) - 1) / max(n_kept - 1, 1)) for i in range(n_kept)}
+    share = _IMAGE_BUDGET_BYTES // n_kept
+    small = {key: _shrunk(png, share) if i in kept else None for i, (key, png) in enumerate(images.items())}
+    return {key: _data_uri(png) if png else None for key, png in small.items()}
 
 
 def _shrunk(png: bytes, max_bytes: int) -> bytes | None:
-    """The picture with fewer pixels until it fits; None if it would no longer be readable."""
+    """The picture with fewer pixels and colours so that it fits; None if it would not be readable."""
     if len(png) <= max_bytes:
         return png
     image = Image.open(io.BytesIO(png)).convert("RGB")
-    for width in (1000, 800, 640):
-        height = round(image.height * width / image.width)
-        buffer = io.BytesIO()
-        smaller = image.resize((width, height), Image.Resampling.LANCZOS)
-        smaller.quantize(128, method=Image.Quantize.MAXCOVERAGE).save(buffer, "PNG", optimize=True)
-        if buffer.tell() <= max_bytes:
-            return buffer.getvalue()
+    for safety in (1.0, 0.7):
+        width = round(image.width * min(1.0, safety * math.sqrt(max_bytes / len(png))))
+        if width < _LEAST_IMAGE_WIDTH_PX:
+            return None
+        smaller = image.resize((width, round(image.height * width / image.width)), Image.Resampling.LANCZOS)
+        smaller_png = compact_png(smaller, 128)
+        if len(smaller_png) <= max_bytes:
+            return smaller_png
     return None
 
 

@@ -5,7 +5,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pandas as pd
 
@@ -190,29 +190,33 @@ def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
         Columns dose, view, split, method, n_seeds, those of ``WIDE_COLUMNS``, phase_ssim_low, phase_ssim_high,
         photons_per_object_pixel, phase_bound_rms, registration_ok and note; NaN where a score is absent.
     """
-    scores = Scores(metrics)
+    return pd.DataFrame(wide_records(Scores(metrics)), columns=pd.Index(_WIDE_ORDER))
+
+
+def wide_records(scores: Scores) -> list[dict[str, Any]]:
+    """The rows of :func:`wide_table`."""
     order = {name: index for index, name in enumerate((*METHODS, "flat", "truth"))}
     keys = {key[:4] for key in scores.keys() if key[3] in order}  # noqa: SIM118
-    rows = []
-    for dose, view, split, method in sorted(keys, key=lambda k: (k[2] != "test", k[1], k[0], order[k[3]])):
-        found = {
-            name: scores.get(dose, view, method, metric, part, split) for name, (metric, part) in WIDE_COLUMNS.items()
+    ordered = sorted(keys, key=lambda k: (k[2] != "test", k[1], k[0], order[k[3]]))
+    return [_wide_record(scores, *key) for key in ordered]
+
+
+def _wide_record(scores: Scores, dose: float, view: str, split: str, method: str) -> dict[str, Any]:
+    found = {name: scores.get(dose, view, method, metric, part, split) for name, (metric, part) in WIDE_COLUMNS.items()}
+    present = [e for e in found.values() if e]
+    headline = found["phase_ssim"] or Estimate(math.nan)
+    return (
+        {"dose": dose, "view": view, "split": split, "method": method}
+        | {"n_seeds": max((e.n_seeds for e in present), default=0)}
+        | {name: _value(e) for name, e in found.items()}
+        | {"phase_ssim_low": headline.low, "phase_ssim_high": headline.high}
+        | {
+            name: _value(scores.of_cell(dose, view, name, split))
+            for name in ("photons_per_object_pixel", "phase_bound_rms")
         }
-        headline = found["phase_ssim"]
-        rows.append(
-            {"dose": dose, "view": view, "split": split, "method": method}
-            | {"n_seeds": max((e.n_seeds for e in found.values() if e), default=0)}
-            | {name: e.value if e else math.nan for name, e in found.items()}
-            | {
-                "phase_ssim_low": headline.low if headline else math.nan,
-                "phase_ssim_high": headline.high if headline else math.nan,
-                "photons_per_object_pixel": _value(scores.of_cell(dose, view, "photons_per_object_pixel", split)),
-                "phase_bound_rms": _value(scores.of_cell(dose, view, "phase_bound_rms", split)),
-                "registration_ok": all(e.registered for e in found.values() if e),
-                "note": "; ".join(sorted({e.note for e in found.values() if e and e.note})),
-            }
-        )
-    return pd.DataFrame(rows, columns=pd.Index(_WIDE_ORDER))
+        | {"registration_ok": all(e.registered for e in present)}
+        | {"note": "; ".join(sorted({e.note for e in present if e.note}))}
+    )
 
 
 def _value(estimate: Estimate | None) -> float:

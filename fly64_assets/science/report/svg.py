@@ -12,10 +12,10 @@ from markupsafe import Markup, escape
 from fly64_assets.science.palette import Marker
 from fly64_assets.science.report.wording import dose_text, number_text
 
-WIDTH, HEIGHT = 330, 244
-_LEFT, _TOP, _BOTTOM = 42, 30, 40
+WIDTH, HEIGHT = 330.0, 244.0
+_LEFT, _TOP, _BOTTOM = 42.0, 30.0, 40.0
 _CHARACTER = 6.7
-_LABEL_GAP = 14
+_LABEL_GAP = 14.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,7 +185,8 @@ def _log_ticks(low: float, high: float) -> list[tuple[float, str]]:
         return [(10.0**d, dose_text(10.0**d) if d >= 2 else number_text(10.0**d)) for d in decades if d % every == 0]
     first = math.floor(math.log10(low))
     values = [m * 10.0**d for d in range(first, first + 4) for m in (1, 2, 5)]
-    return [(v, number_text(v)) for v in values if low * 0.999 <= v <= high * 1.001]
+    found = [(v, number_text(v)) for v in values if low * 0.999 <= v <= high * 1.001]
+    return found if len(found) >= 2 else list(ticks_of(Axis("", limits=(low, high)), about=3))
 
 
 def _axes(chart: Chart, frame: _Frame) -> list[Markup]:
@@ -281,9 +282,9 @@ def _labels(chart: Chart, frame: _Frame) -> list[Markup]:
 def spread(positions: Sequence[float], gap: float, *, low: float, high: float) -> list[float]:
     """Sorted positions moved as little as a simple sweep can, at least ``gap`` apart, within the limits if they fit.
 
-    >>> spread([10.0, 11.0, 50.0], 14, low=0, high=100)
+    >>> spread([10.0, 11.0, 50.0], 14.0, low=0.0, high=100.0)
     [10.0, 24.0, 50.0]
-    >>> spread([90.0, 95.0], 14, low=0.0, high=100.0)
+    >>> spread([90.0, 95.0], 14.0, low=0.0, high=100.0)
     [86.0, 100.0]
     """
     placed: list[float] = []

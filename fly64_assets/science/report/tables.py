@@ -11,7 +11,7 @@ from fly64_assets.science.records import METHODS, SPLITS
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.ranking import leaders
-from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores, is_registered, wide_table
+from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores, is_registered, wide_records
 from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text
 
 
@@ -111,25 +111,24 @@ _SCORE_COLUMNS: dict[str, tuple[str, int]] = {
 }
 
 
-def all_scores(data: ReportData, split: str) -> Table:
+def all_scores(data: ReportData, scores: Scores, split: str) -> Table:
     """Key scores of every cell and method of one split; columns that nobody has are left out."""
-    return _score_table(_records(data, METHODS, (split,)), "method")
+    return _score_table(_records(data, scores, METHODS, (split,)), "method")
 
 
-def sanity(data: ReportData) -> Table:
+def sanity(data: ReportData, scores: Scores) -> Table:
     """What a flat object and the object itself score: the ends of every scale."""
-    return _score_table(_records(data, ("flat", "truth"), ("test",)), "row")
+    return _score_table(_records(data, scores, ("flat", "truth"), ("test",)), "row")
 
 
-def _records(data: ReportData, methods: Sequence[str], splits: Sequence[str]) -> list[dict[Any, Any]]:
+def _records(data: ReportData, scores: Scores, methods: Sequence[str], splits: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of the wide table, by view in the study's order."""
-    records = wide_table(data.metrics).to_dict("records")
     order = {view: index for index, view in enumerate(data.views)}
-    chosen = [r for r in records if r["method"] in methods and r["split"] in splits and r["view"] in order]
+    chosen = [r for r in wide_records(scores) if r["method"] in methods and r["split"] in splits and r["view"] in order]
     return sorted(chosen, key=lambda record: order[record["view"]])
 
 
-def _score_table(records: Sequence[Mapping[Any, Any]], row_name: str) -> Table:
+def _score_table(records: Sequence[Mapping[str, Any]], row_name: str) -> Table:
     columns = [c for c in _SCORE_COLUMNS if any(math.isfinite(r[c]) for r in records)]
     rows = []
     for record in records:
@@ -141,7 +140,7 @@ def _score_table(records: Sequence[Mapping[Any, Any]], row_name: str) -> Table:
     return Table(headers, tuple(rows), 3)
 
 
-def _scored(record: Mapping[Any, Any], column: str) -> TableCell:
+def _scored(record: Mapping[str, Any], column: str) -> TableCell:
     text = fixed_text(record[column], _SCORE_COLUMNS[column][1])
     if column == "frc50_cycles_per_px" and "no crossing" in record["note"]:
         return TableCell(f"≥ {text}", note=record["note"])
@@ -150,10 +149,10 @@ def _scored(record: Mapping[Any, Any], column: str) -> TableCell:
     return TableCell(text)
 
 
-def sanity_verdict(data: ReportData) -> tuple[bool, str]:
+def sanity_verdict(data: ReportData, scores: Scores) -> tuple[bool, str]:
     """Whether the ends of the scale are where they must be, in words; true where there is nothing to judge."""
-    flat = _records(data, ("flat",), SPLITS)
-    truth = _records(data, ("truth",), SPLITS)
+    flat = _records(data, scores, ("flat",), SPLITS)
+    truth = _records(data, scores, ("truth",), SPLITS)
     if not flat or not truth:
         return True, "The table has no sanity rows."
     faults = []

@@ -113,10 +113,10 @@ def made_up_frc() -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def made_up_png(width: int = 40, height: int = 30) -> bytes:
-    """A tiny picture."""
+def made_up_png(pixels: np.ndarray | None = None) -> bytes:
+    """A picture of the pixels, tiny by default."""
     buffer = io.BytesIO()
-    Image.new("RGB", (width, height), (40, 90, 140)).save(buffer, "PNG")
+    Image.fromarray(np.full((30, 40, 3), 90, np.uint8) if pixels is None else pixels).save(buffer, "PNG")
     return buffer.getvalue()
 
 

@@ -1,0 +1,160 @@
+import math
+import re
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from fly64_assets.science.records import METHODS
+from fly64_assets.science.report import ReportData, answer
+from fly64_assets.science.report.scores import Scores
+from fly64_assets.science.report.tables import headline
+from fly64_assets_tests.science.report.made_up_study import VIEWS, made_up_metrics, made_up_study, with_cells_not_done
+
+
+def _study(scores: dict[tuple[str, float, str], tuple[float, float, float]], **changes: object) -> ReportData:
+    """A study with just these phase SSIMs on the test split: (method, dose, view) -> value, low, high."""
+    rows = [
+        {"dose": dose, "view": view, "split": "test", "seed": 1, "method": method, "metric": "ssim", "part": "phase"}
+        | {"value": value, "value_low": low, "value_high": high}
+        for (method, dose, view), (value, low, high) in scores.items()
+    ]
+    doses = tuple(sorted({dose for _, dose, _ in scores})) or (1e3,)
+    views = {v: VIEWS[v] for v in VIEWS if v in {view for _, _, view in scores}} or {"dense": VIEWS["dense"]}
+    return replace(made_up_study(), doses=doses, views=views, cells=(), metrics=pd.DataFrame(rows), **changes)
+
+
+def _all_text(data: ReportData) -> str:
+    found = answer(data)
+    return " ".join((*found.paragraph, *found.details, *found.caveats))
+
+
+def test_a_clear_lead_is_claimed_with_its_margin() -> None:
+    data = _study({("pinn", 1e3, "dense"): (0.6, 0.55, 0.65), ("pty_chi", 1e3, "dense"): (0.4, 0.35, 0.45)})
+    text = answer(data).text()
+    assert "`pinn` scores highest in dense at 10³, by 0.20 over the next." in text
+    assert "told apart" not in text
+
+
+def test_overlapping_intervals_are_no_lead() -> None:
+    data = _study({("pinn", 1e3, "dense"): (0.6, 0.45, 0.75), ("pty_chi", 1e3, "dense"): (0.4, 0.3, 0.5)})
+    text = answer(data).text()
+    assert "In dense at 10³, `pinn` and `pty_chi` cannot be told apart at the top." in text
+    assert "scores highest" not in text
+
+
+def test_without_intervals_nobody_is_called_better() -> None:
+    nan = math.nan
+    data = _study({("pinn", 1e3, "dense"): (0.9, nan, nan), ("pty_chi", 1e3, "dense"): (0.1, nan, nan)})
+    text = _all_text(data)
+    assert "no method can be called better" in text
+    assert "scores highest" not in text
+    assert "`pinn` against `pty_chi`, dense at 10³: not distinguishable" in text
+
+
+def test_a_method_alone_is_not_a_winner() -> None:
+    text = answer(_study({("pty_chi", 1e3, "dense"): (0.4, 0.35, 0.45)})).text()
+    assert "`pty_chi` alone is ranked (0.40)" in text
+    assert "scores highest" not in text
+    assert "`pinn`" not in text
+
+
+def test_a_failed_registration_is_not_ranked_but_said() -> None:
+    data = _study({("pinn", 1e3, "dense"): (0.9, 0.88, 0.92), ("pty_chi", 1e3, "dense"): (0.4, 0.35, 0.45)})
+    failed = data.metrics.assign(registration_ok=data.metrics["method"] != "pinn")
+    text = _all_text(replace(data, metrics=failed))
+    assert "scores highest" not in text
+    assert "Registration with the object failed: `pinn` in dense at 10³." in text
+
+
+def test_nothing_scored_is_said_and_nothing_claimed() -> None:
+    data = replace(made_up_study(), cells=(), metrics=made_up_metrics().iloc[:0])
+    found = answer(data)
+    assert found.text() == "No answer yet: none of the 9 cells has a phase SSIM on the test split."
+    assert found.details == ()
+    assert "not run yet: every cell" in found.caveats[0]
+
+
+def test_train_scores_alone_are_no_answer() -> None:
+    metrics = made_up_metrics()
+    text = answer(replace(made_up_study(), metrics=metrics[metrics["split"] == "train"])).text()
+    assert text.startswith("No answer yet")
+    assert "they are no answer" in text
+
+
+def test_cells_that_are_not_done_are_named_and_not_judged() -> None:
+    data = with_cells_not_done(made_up_study())
+    found = answer(data)
+    assert "in 6 of 9 cells" in found.text()
+    assert "sparse" not in found.text()
+    assert "failed: sparse at 10⁴; not run yet: sparse at 10⁵; skipped: sparse at 10³" in found.caveats[0]
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ((0.2, 0.6, 0.7), "down to 10⁴ by `pinn`"),
+        ((0.6, 0.6, 0.7), "down to 10³ by `pinn`"),
+        ((0.6, 0.4, 0.7), "down to 10⁵ by `pinn`"),
+        ((0.6, 0.6, 0.4), "at no scored dose by `pinn`"),
+    ],
+)
+def test_usefulness_must_hold_at_every_higher_dose(values: tuple, expected: str) -> None:
+    data = _study({("pinn", d, "dense"): (v, v - 0.01, v + 0.01) for d, v in zip((1e3, 1e4, 1e5), values, strict=True)})
+    assert expected in answer(data).text()
+
+
+def test_a_reference_is_said_to_favour_pty_chi() -> None:
+    assert "favours `pty_chi`" in _all_text(replace(made_up_study(), object_origin="pty_chi_reference"))
+    assert "favours" not in _all_text(made_up_study())
+
+
+def test_only_methods_with_scores_are_mentioned() -> None:
+    metrics = made_up_metrics()
+    text = _all_text(replace(made_up_study(), metrics=metrics[metrics["method"] != "pinn_refined"]))
+    assert "pinn_refined" not in text
+
+
+def test_noise_fitting_needs_an_interval_below_zero() -> None:
+    metrics = made_up_metrics()
+    mine = (metrics["metric"] == "excess_nll") & (metrics["method"] == "pty_chi") & (metrics["view"] == "dense")
+    for high, said in ((-0.01, True), (0.01, False)):
+        changed = metrics.copy()
+        changed.loc[mine, ["value", "value_low", "value_high"]] = (-0.05, -0.2, high)
+        others = (metrics["metric"] == "excess_nll") & ~mine
+        changed.loc[others, ["value", "value_low", "value_high"]] = (0.1, 0.05, 0.2)
+        assert (
+            "Noise was fitted by `pty_chi` in dense at every dose"
+            in _all_text(replace(made_up_study(), metrics=changed))
+        ) is said
+
+
+def test_a_method_without_a_score_is_listed_with_its_reason() -> None:
+    metrics = made_up_metrics().assign(note="")
+    gone = (metrics["method"] == "pinn") & (metrics["view"] == "dense") & (metrics["dose"] == 1e3)
+    metrics.loc[gone, ["value", "note"]] = (math.nan, "the object holds values that are not finite")
+    assert "No score for `pinn` in dense at 10³: the object holds values that are not finite." in _all_text(
+        replace(made_up_study(), metrics=metrics)
+    )
+
+
+_INTERVAL = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 0.2)).map(lambda p: (p[0], p[0] - p[1], p[0] + p[1]))
+_CELLS = st.tuples(st.sampled_from(METHODS), st.sampled_from((1e3, 1e4)), st.sampled_from(("dense", "sparse")))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.dictionaries(_CELLS, _INTERVAL, min_size=1))
+def test_leads_are_claimed_exactly_where_the_intervals_are_apart(scores: dict) -> None:
+    data = _study(scores)
+    claimed = re.findall(r"`(\w+)` scores highest in (.+?), by", answer(data).text())
+    leads: dict[str, int] = {}
+    for dose, view in {(d, v) for _, d, v in scores}:
+        found = {m: interval for (m, d, v), interval in scores.items() if (d, v) == (dose, view)}
+        for method, (_, low, _) in found.items():
+            if len(found) > 1 and all(low > high for other, (_, _, high) in found.items() if other != method):
+                leads[method] = leads.get(method, 0) + 1
+    assert {method for method, _ in claimed} == set(leads)
+    marked = [cell.css for row in headline(data, Scores(data.metrics)).rows for cell in row[2:]]
+    assert marked.count("best") == sum(leads.values())

@@ -1,0 +1,255 @@
+import re
+import time
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from fly64_assets.science.figures import ComparisonPanels, comparison_figure
+from fly64_assets.science.report import ReportData, render_report
+from fly64_assets.science.report.render import MAX_REPORT_BYTES
+from fly64_assets_tests.science.report.made_up_study import (
+    VIEWS,
+    made_up_cell,
+    made_up_frc,
+    made_up_metrics,
+    made_up_study,
+    with_cells_not_done,
+)
+
+SECTIONS = (
+    "asked",
+    "answer",
+    "cells",
+    "dose",
+    "overlap",
+    "fluence",
+    "cost",
+    "frc",
+    "images",
+    "scores",
+    "method",
+    "provenance",
+)
+VOID = {"meta", "link", "img", "br", "hr", "input"}
+
+
+class _Checker(HTMLParser):
+    """Collects attributes and ids, and complains about tags that do not close in order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.tags: set[str] = set()
+        self.attributes: set[str] = set()
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.add(tag)
+        self.attributes |= {name for name, _ in attrs}
+        self.ids += [value for name, value in attrs if name == "id"]
+        self.links += [value for name, value in attrs if name in ("href", "src")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open, f"</{tag}> closes nothing"
+        assert self.open.pop() == tag
+
+
+def _parsed(html: str) -> _Checker:
+    checker = _Checker()
+    checker.feed(html)
+    checker.close()
+    assert checker.open == []
+    return checker
+
+
+def _text(html: str) -> str:
+    return re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html.split("<body>")[1]))
+
+
+def _studies() -> dict[str, ReportData]:
+    full = made_up_study()
+    test_only = full.metrics[(full.metrics["dose"] == 1e3) & (full.metrics["view"] == "dense")]
+    no_pinn = full.metrics[~full.metrics["method"].isin(["pinn", "pinn_refined"])]
+    return {
+        "full": full,
+        "three seeds": made_up_study((1, 2, 3)),
+        "cells not done": with_cells_not_done(full),
+        "one cell": replace(
+            full, doses=(1e3,), views={"dense": VIEWS["dense"]}, cells=(made_up_cell(1e3, "dense"),), metrics=test_only
+        ),
+        "nothing": replace(full, cells=(), metrics=pd.DataFrame(), frc=pd.DataFrame(), scan_png=None),
+        "no pinn": replace(full, metrics=no_pinn),
+        "no intervals": replace(full, metrics=made_up_metrics(intervals=False)),
+        "reference": replace(full, object_origin="pty_chi_reference", dose_method="thin"),
+        "no metadata": replace(full, versions={}, commands=(), settings={}, question=""),
+    }
+
+
+@pytest.mark.parametrize("name", _studies())
+def test_every_study_gives_a_whole_page(name: str) -> None:
+    html = render_report(_studies()[name])
+    page = _parsed(html)
+    assert len(page.ids) == len(set(page.ids))
+    assert set(SECTIONS) <= set(page.ids)
+    assert {link[1:] for link in page.links if link.startswith("#")} == set(SECTIONS)
+    assert not re.search(r"\b(nan|None|inf)\b", re.sub(r"base64,[\w+/=]+", "", html))
+
+
+@pytest.mark.parametrize("name", _studies())
+def test_the_page_refers_to_nothing_outside_itself(name: str) -> None:
+    html = render_report(_studies()[name])
+    page = _parsed(html)
+    assert all(link.startswith(("#", "data:")) for link in page.links)
+    assert "script" not in page.tags
+    assert not {a for a in page.attributes if a.startswith("on")}
+    assert not re.search(r"https?://|@import|url\(|//\w", re.sub(r"base64,[\w+/=]+", "", html))
+    assert "default-src 'none'" in html
+
+
+def test_the_same_input_gives_the_same_bytes() -> None:
+    assert render_report(made_up_study()) == render_report(made_up_study())
+
+
+def test_row_order_does_not_matter() -> None:
+    data = made_up_study((1, 2))
+    shuffled = data.metrics.sample(frac=1.0, random_state=3)
+    assert render_report(replace(data, metrics=shuffled, frc=data.frc[::-1])) == render_report(data)
+
+
+def test_untrusted_text_stays_text() -> None:
+    evil = "</style><script>alert(1)</script><img src=x onerror=alert(1)>\"'`pinn`"
+    data = with_cells_not_done(made_up_study())
+    cells = tuple(replace(c, reason=evil, figure_note=evil, digests={evil: evil}) for c in data.cells)
+    views = {evil: VIEWS["dense"], **VIEWS}
+    metrics = pd.concat([data.metrics, data.metrics[data.metrics["view"] == "dense"].assign(view=evil)])
+    html = render_report(
+        replace(
+            data,
+            study_name=evil,
+            title=evil,
+            question=evil,
+            study_hash=evil,
+            cells=(*cells, replace(made_up_cell(1e3, "dense"), view=evil, figure_note=evil)),
+            views=views,
+            metrics=metrics.assign(scoring_version=evil, note=evil),
+            versions={evil: evil},
+            commands=(evil,),
+            settings={evil: evil},
+        )
+    )
+    page = _parsed(html)
+    assert "script" not in page.tags
+    assert "onerror" not in page.attributes
+    assert html.count("</style>") == 1
+
+
+def test_cells_that_are_not_done_stand_with_their_reasons() -> None:
+    text = _text(render_report(with_cells_not_done(made_up_study())))
+    for expected in (
+        "skipped",
+        "9 train positions are kept",
+        "failed",
+        "out of memory",
+        "missing",
+        "It has not been run.",
+    ):
+        assert expected in text
+
+
+def test_a_reference_is_announced_and_the_word_truth_avoided_as_a_claim() -> None:
+    text = _text(render_report(replace(made_up_study(), object_origin="pty_chi_reference")))
+    assert "not the truth" in text
+    assert "the true object" not in text
+
+
+def test_a_broken_scale_is_announced() -> None:
+    data = made_up_study()
+    broken = data.metrics.copy()
+    broken.loc[(broken["method"] == "flat") & (broken["metric"] == "pearson"), "value"] = 0.3
+    assert "The scale itself is in doubt" in _text(render_report(replace(data, metrics=broken)))
+    assert "The scale itself is in doubt" not in _text(render_report(data))
+
+
+def test_curves_above_half_to_the_end_are_said_to_be_at_least() -> None:
+    data = made_up_study()
+    metrics = data.metrics.assign(note="")
+    mine = (metrics["metric"] == "frc50") & (metrics["method"] == "pty_chi")
+    metrics.loc[mine, ["value", "note"]] = (0.5, "no crossing: the correlation stays above 0.5 up to Nyquist")
+    assert "≥ 0.500" in _text(render_report(replace(data, metrics=metrics)))
+
+
+def test_frontier_traces_are_drawn() -> None:
+    trace = pd.DataFrame(
+        [
+            {
+                "dose": 1e3,
+                "view": "dense",
+                "split": "test",
+                "seed": 1,
+                "method": "pty_chi",
+                "cpu_seconds": t,
+                "value": v,
+            }
+            for t, v in ((1.0, 0.1), (10.0, 0.3), (60.0, 0.5))
+        ]
+    )
+    data = made_up_study()
+    with_trace = render_report(replace(data, frontier=trace))
+    assert with_trace.count('<path class="line"') == render_report(data).count('<path class="line"') + 1
+
+
+def test_each_method_has_its_marker_and_tooltips_carry_numbers() -> None:
+    html = render_report(made_up_study())
+    assert "<title>pinn, dense, 10³: 0." in html
+    for css in ("m-pinn", "m-pinn_refined", "m-baseline", "m-pty_chi", "m-bound"):
+        assert f'<g class="{css}">' in html
+
+
+def _picture() -> bytes:
+    """A real comparison figure of a noisy object."""
+    noise = np.random.default_rng(0).normal(0.0, 0.1, (3, 100, 140))
+    truth = np.exp(1j * np.linspace(-0.5, 0.5, 140) * np.ones((100, 1))).astype(np.complex64)
+    aligned = {m: (truth + n).astype(np.complex64) for m, n in zip(("pinn", "baseline", "pty_chi"), noise, strict=True)}
+    return comparison_figure(ComparisonPanels(truth, np.ones(truth.shape, dtype=bool), aligned, title="a cell"))
+
+
+@pytest.mark.slow
+def test_a_large_study_stays_small_and_quick() -> None:
+    doses = tuple(float(d) for d in np.geomspace(1e2, 1e6, 24))
+    picture = _picture()
+    assert len(picture) > 60_000
+    one, frc = made_up_metrics(), made_up_frc()
+    data = replace(
+        made_up_study(),
+        doses=doses,
+        cells=tuple(replace(made_up_cell(d, v), figure_png=picture) for v in VIEWS for d in doses),
+        metrics=pd.concat([one[one["dose"] == 1e3].assign(dose=d) for d in doses]),
+        frc=pd.concat([frc[frc["dose"] == 1e3].assign(dose=d) for d in doses]),
+    )
+    start = time.process_time()
+    html = render_report(data)
+    assert len(html.encode()) < MAX_REPORT_BYTES
+    assert time.process_time() - start < 60
+    assert "Left out to keep the report small" in html
+    assert html.count('src="data:image/png') > 40
+
+
+def test_pictures_beyond_the_budget_are_shrunk_rather_than_dropped() -> None:
+    picture = _picture()
+    copies = 5_500_000 // len(picture) + 2
+    doses = tuple(1e3 * 2.0**i for i in range(copies))
+    cells = tuple(replace(made_up_cell(1e3, "dense"), dose=d, figure_png=picture) for d in doses)
+    html = render_report(replace(made_up_study(), doses=doses, views={"dense": VIEWS["dense"]}, cells=cells))
+    assert len(html.encode()) < MAX_REPORT_BYTES
+    assert html.count('src="data:image/png') == copies + 1
