@@ -54,7 +54,8 @@ options.probe_options.optimizable = False
 start = time.process_time()
 task = PtychographyTask(
     options, diffraction_data=data["counts"], object_data=np.ones((1, 232, 232), np.complex64),
-    probe_data=data["probe"][None], probe_position_x_px=data["xy"][:, 0] - 32, probe_position_y_px=data["xy"][:, 1] - 32,
+    probe_data=data["probe"][None],
+    probe_position_x_px=data["xy"][:, 0] - 32, probe_position_y_px=data["xy"][:, 1] - 32,
 )
 task.run()
 print(time.process_time() - start, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
@@ -78,7 +79,10 @@ def quality(scans: list[str]) -> None:
         for dose, known in KNOWN_SSIM[scan].items():
             reached, seconds = phase_ssim(scan, dose, KNOWN_OPTIONS)
             verdict = "reached" if reached > known - 0.05 else "MISSED"
-            print(f"{scan:8s} {dose:8g}: SSIM {reached:.3f}, known {known:.3f}, {verdict}; {seconds:.0f} CPU-s", flush=True)
+            print(
+                f"{scan:8s} {dose:8g}: SSIM {reached:.3f}, known {known:.3f}, {verdict}; {seconds:.0f} CPU-s",
+                flush=True,
+            )
 
 
 def settings(scans: list[str]) -> None:

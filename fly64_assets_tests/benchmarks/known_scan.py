@@ -10,14 +10,12 @@ from skimage import data, transform
 
 from fly64_assets.science.records import Measurement
 
-SIZE_PX, SPAN_PX, OBJECT_PX = 64, 168.0, 232
+SIZE_PX, OBJECT_PX = 64, 232
 STEPS = {"fine": 32, "coarse": 14, "sparse": 10, "isolated": 6}
-"""Positions per side: steps of 5.4, 12.9, 17.3 and 30.7 px."""
-
+"""Positions per side."""
 STEP_PX = {"fine": 5.4, "coarse": 12.9, "sparse": 17.3, "isolated": 30.7}
-
-
-JITTER = 0.35
+JITTER = 0.175
+"""Largest displacement in steps: 0.35 peak to peak."""
 
 
 def known_object() -> np.ndarray:
@@ -34,7 +32,7 @@ def known_probe() -> np.ndarray:
     """One mode of unit total intensity, complex64 ``(1, 64, 64)``."""
     f = np.fft.fftshift(np.fft.fftfreq(SIZE_PX))
     r = np.hypot(*np.meshgrid(f, f))
-    pupil = np.exp(1j * np.pi * 11 * r**2 / 0.16) / (1 + np.exp((r - 0.16) / 0.01))
+    pupil = np.exp(1j * np.pi * 11 * r**2 / 0.16) / (1 + np.exp((r - 0.16) / 0.005))
     probe = np.fft.fftshift(np.fft.ifft2(np.fft.ifftshift(pupil)))
     return (probe / np.linalg.norm(probe))[None].astype(np.complex64)
 

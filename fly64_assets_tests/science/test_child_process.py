@@ -52,7 +52,7 @@ def test_a_failing_child_says_why(tmp_path: Path) -> None:
 
 
 def test_a_killed_child_is_named_as_such(tmp_path: Path) -> None:
-    with pytest.raises(ChildProcessFailedError, match="killed by SIGKILL .*memory"):
+    with pytest.raises(ChildProcessFailedError, match=r"killed by SIGKILL .*memory"):
         run_child(CHILD, {"do": "kill_itself"}, tmp_path, on_message=print)
 
 
@@ -72,7 +72,8 @@ def test_a_raising_listener_kills_the_child(tmp_path: Path) -> None:
 def test_the_child_dies_with_its_parent(tmp_path: Path, end: signal.Signals) -> None:
     program = (
         "import pathlib; from fly64_assets.science.child_process import run_child\n"
-        f"run_child({CHILD!r}, {{'do': 'sleep'}}, pathlib.Path({str(tmp_path)!r}), on_message=lambda m: print(m['pid'], flush=True))"
+        f"run_child({CHILD!r}, {{'do': 'sleep'}}, pathlib.Path({str(tmp_path)!r}), "
+        "on_message=lambda message: print(message['pid'], flush=True))"
     )
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         child = int(parent.stdout.readline())

@@ -213,7 +213,9 @@ def _fit(image: Image, truth: Image, region: IlluminatedRegion, ramp: Vector, ma
     start = _Fit(ramp, np.zeros(2), "not registered yet", np.inf)
     start = _refine(image, truth, region.weight, start, max_shift_px, tolerance=_COARSE)
     shift, reason = _correlation_shift(_without_ramp(image, start.ramp), truth, region, max_shift_px)
-    return _refine(image, truth, region.weight, _Fit(start.ramp, shift, reason, np.inf), max_shift_px, tolerance=_COARSE)
+    return _refine(
+        image, truth, region.weight, _Fit(start.ramp, shift, reason, np.inf), max_shift_px, tolerance=_COARSE
+    )
 
 
 def _correlation_shift(

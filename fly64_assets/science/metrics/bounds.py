@@ -46,7 +46,7 @@ class PhaseBound:
 
 
 def phase_error_bound(
-    object: ComplexObject,  # noqa: A002
+    object: ComplexObject,
     probe: ProbeModes,
     positions_xy_px: PositionsXY,
     counts_scale: float,
@@ -94,7 +94,7 @@ def phase_error_bound(
 
 
 def fisher_information(
-    object: ComplexObject,  # noqa: A002
+    object: ComplexObject,
     probe: ProbeModes,
     positions_xy_px: PositionsXY,
     counts_scale: float,
@@ -152,9 +152,7 @@ def phase_variance(fisher: Float64[np.ndarray, "p p"], judged: Bool[np.ndarray, 
     return float(np.trace(covariance) / len(which) - covariance.mean())
 
 
-def _pair_sums(
-    exit_waves: np.ndarray, rows: np.ndarray, columns: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def _pair_sums(exit_waves: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """For all pairs of pixels: sums over the detector of conj(x_r) x_s / I and x_r x_s / I, dI = 2 Re x."""
     size = exit_waves.shape[-1]
     fields = scipy.fft.fft2(exit_waves) / size

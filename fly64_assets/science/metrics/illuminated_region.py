@@ -57,7 +57,8 @@ def illuminated_region(
     intensity = illumination_map(probe, positions_xy_px, object_shape)
     total = intensity.sum()
     if not total > 0:
-        message = f"{len(positions_xy_px)} positions and a probe of intensity {np.sum(np.abs(probe) ** 2):g} light nothing"
+        power = float(np.sum(np.abs(probe) ** 2))
+        message = f"{len(positions_xy_px)} positions and a probe of intensity {power:g} light nothing"
         raise ValueError(message)
     descending = np.sort(intensity, axis=None)[::-1]
     median = descending[np.searchsorted(np.cumsum(descending), 0.5 * total)]

@@ -5,11 +5,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Bool, Complex64, Float64
 from skimage.restoration import unwrap_phase
 
 from fly64_assets.science.metrics.alignment import Alignment, align
 from fly64_assets.science.metrics.bounds import phase_error_bound
+from fly64_assets.science.metrics.cell_scores import (
+    BOUND_METHOD,
+    CURVE_COLUMNS,
+    IMAGE_METRICS,
+    REAL_METRICS,
+    SANITY_METHODS,
+    SCORING_VERSION,
+    TABLE_COLUMNS,
+    AlignedPair,
+    CellScores,
+)
 from fly64_assets.science.metrics.frc import crossing_frequency, ratio, ring_terms
 from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
 from fly64_assets.science.metrics.image_error import block_sums, nrmse, square_blocks
@@ -17,64 +27,9 @@ from fly64_assets.science.metrics.likelihood import nll_per_pattern
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
 
-SCORING_VERSION = "1"
-
-TABLE_COLUMNS = (
-    "dose", "view", "split", "seed", "method", "metric", "part", "value", "value_low", "value_high",
-    "shift_x_px", "shift_y_px", "ramp_x_rad_per_px", "ramp_y_rad_per_px", "scale_abs", "scale_phase_rad",
-    "registration_ok", "scoring_version", "note",
-)  # fmt: skip
-CURVE_COLUMNS = ("dose", "view", "split", "seed", "method", "frequency_cycles_per_px", "frc")
-
-SANITY_METHODS = ("flat", "truth")
-BOUND_METHOD = "bound"
-"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
-
 _INTERVAL_PERCENT = (2.5, 97.5)
 _BLOCK_PX = 24
 _WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class AlignedPair:
-    """An aligned reconstruction beside the truth, cropped to the box of the scored region, for figures.
-
-    Attributes:
-        image: aligned reconstruction.
-        truth: truth, same crop.
-        amplitude, phase_rad: of the image.
-        truth_amplitude, truth_phase_rad: of the truth; phases are relative to its mean phase.
-        mask: scored pixels of the crop.
-        corner_xy_px: column and row of the crop's first pixel on the object grid.
-        alignment: what was removed.
-    """
-
-    image: Complex64[np.ndarray, "h w"]
-    truth: Complex64[np.ndarray, "h w"]
-    amplitude: Float64[np.ndarray, "h w"]
-    phase_rad: Float64[np.ndarray, "h w"]
-    truth_amplitude: Float64[np.ndarray, "h w"]
-    truth_phase_rad: Float64[np.ndarray, "h w"]
-    mask: Bool[np.ndarray, "h w"]
-    corner_xy_px: tuple[int, int]
-    alignment: Alignment
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class CellScores:
-    """All scores of one cell and split.
-
-    Attributes:
-        table: one row per method, metric and part (:data:`TABLE_COLUMNS`).
-        frc_curves: :data:`CURVE_COLUMNS`, one row per method and ring.
-        aligned: aligned images of the methods, for figures.
-        failures: method -> why it could not be registered or scored.
-    """
-
-    table: pd.DataFrame
-    frc_curves: pd.DataFrame
-    aligned: dict[str, AlignedPair]
-    failures: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -141,43 +96,43 @@ def score_cell(
     candidates = dict(reconstructions) | _sanity(dataset, scan)
     _require_grid(candidates, dataset)
     nll = nll_per_pattern(dataset.measurement, candidates)
+    shared = {"dose": dose, "view": view, "split": split, "seed": seed}
     rows: list[dict] = []
-    curves: list[pd.DataFrame] = []
+    curves = [pd.DataFrame(columns=["frequency_cycles_per_px", "frc", "method"], dtype=float)]
     aligned: dict[str, AlignedPair] = {}
     failures: dict[str, str] = {}
     for method, reconstruction in candidates.items():
-        head = {"method": method}
-        rows += [head | row for row in _excess_nll(nll[method] - nll["truth"])]
-        rows += [head | row for row in _cost_rows(reconstruction, (costs or {}).get(method, {}), method)]
-        if not np.isfinite(reconstruction.object).all():
-            failures[method] = "the object holds values that are not finite"
-            rows += [head | {"metric": name, "part": part, "value": np.nan, "note": failures[method]} for name, part in _IMAGE_METRICS]
-            continue
-        pair = _aligned_pair(reconstruction.object, cell)
-        image_rows, curve = _image_rows(pair, cell)
-        rows += [head | _alignment_columns(pair.alignment) | row for row in image_rows]
+        pair, image_rows, curve, failure = _score_image(reconstruction.object, cell)
+        found = [*_excess_nll(nll[method] - nll["truth"]), *image_rows]
         if method not in SANITY_METHODS:
-            curves.append(curve.assign(method=method))
-            aligned[method] = pair
-            if not pair.alignment.registration_ok:
-                failures[method] = f"registration failed: {pair.alignment.reason}"
-    rows += _cell_rows(cell, dataset, scan, rng)
-    shared = {"dose": dose, "view": view, "split": split, "seed": seed}
+            found += _cost_rows(reconstruction, (costs or {}).get(method, {}))
+            if failure:
+                failures[method] = failure
+            if pair is not None:
+                aligned[method] = pair
+                curves.append(curve.assign(method=method))
+        rows += [{"method": method} | row for row in found]
+    rows += [{"method": BOUND_METHOD} | row for row in _cell_rows(cell, dataset, scan, rng)]
     table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
-    frc = pd.concat(curves) if curves else pd.DataFrame(columns=["method", "frequency_cycles_per_px", "frc"])
+    frc = pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True).assign(**shared)
     return CellScores(
         table=table.reindex(columns=list(TABLE_COLUMNS)),
-        frc_curves=frc.assign(**shared).reindex(columns=list(CURVE_COLUMNS)).reset_index(drop=True),
+        frc_curves=frc.reindex(columns=list(CURVE_COLUMNS)),
         aligned=aligned,
         failures=failures,
     )
 
 
-_REAL_METRICS = ("mae", "mse", "rmse", "psnr", "ssim", "ms_ssim", "pearson")
-_IMAGE_METRICS = tuple((name, part) for part in ("amplitude", "phase") for name in _REAL_METRICS) + (
-    ("nrmse", "complex"),
-    ("frc50", "complex"),
-)
+def _score_image(image: np.ndarray, cell: _Cell) -> tuple[AlignedPair | None, list[dict], pd.DataFrame, str]:
+    """Aligned pair, rows and curve of one image, and why it failed (empty if it did not)."""
+    if not np.isfinite(image).all():
+        failure = "the object holds values that are not finite"
+        rows = [{"metric": name, "part": part, "value": np.nan, "note": failure} for name, part in IMAGE_METRICS]
+        return None, rows, pd.DataFrame(), failure
+    pair = _aligned_pair(image, cell)
+    rows, curve = _image_rows(pair, cell)
+    failure = "" if pair.alignment.registration_ok else f"registration failed: {pair.alignment.reason}"
+    return pair, [_alignment_columns(pair.alignment) | row for row in rows], curve, failure
 
 
 def _prepare(dataset: Dataset, scan: Scan, options: ScoringOptions, rng: np.random.Generator) -> _Cell:
@@ -261,7 +216,7 @@ def _image_rows(pair: AlignedPair, cell: _Cell) -> tuple[list[dict], pd.DataFram
     for part, (image, truth) in parts.items():
         sums = block_sums(image, truth, pair.mask, cell.blocks)
         values, spread = sums.scores(), sums.scores(cell.block_draws)
-        for name in _REAL_METRICS:
+        for name in REAL_METRICS:
             undefined = "undefined: the truth is constant or the region too small" if np.isnan(values[name]) else ""
             row = {"metric": name, "part": part, "value": float(values[name]), "note": note or undefined}
             rows.append(row | _interval(spread[name]))
@@ -301,9 +256,7 @@ def _excess_nll(excess: np.ndarray) -> list[dict]:
     return [{"metric": "excess_nll", "part": "", "value": mean, "value_low": mean - half, "value_high": mean + half}]
 
 
-def _cost_rows(reconstruction: Reconstruction, costs: Mapping[str, float], method: str) -> list[dict]:
-    if method in SANITY_METHODS:
-        return []
+def _cost_rows(reconstruction: Reconstruction, costs: Mapping[str, float]) -> list[dict]:
     values = {"cpu_seconds_reconstruct": reconstruction.cpu_seconds} | dict(costs)
     return [{"metric": name, "part": "", "value": float(value)} for name, value in values.items()]
 
@@ -341,4 +294,4 @@ def _cell_rows(cell: _Cell, dataset: Dataset, scan: Scan, rng: np.random.Generat
         rows.append(
             {"metric": "phase_bound_rms", "part": "phase", "value": bound.rms_rad, "note": note} | _interval(spread)
         )
-    return [{"method": BOUND_METHOD} | row for row in rows]
+    return rows

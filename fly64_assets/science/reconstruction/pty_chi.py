@@ -8,6 +8,7 @@ import numpy as np
 from fly64_assets.science.arrays import ComplexObject, ProbeModes
 from fly64_assets.science.child_process import Message, available_memory_bytes, run_child
 from fly64_assets.science.options import PtyChiOptions
+from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.reconstruction.pty_chi_child import (
     INTENSITY_FILE,
     OBJECT_FILE,
@@ -16,7 +17,6 @@ from fly64_assets.science.reconstruction.pty_chi_child import (
     RESULT_OBJECT_FILE,
     RESULT_PROBE_FILE,
 )
-from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 
 _CHILD_MODULE = "fly64_assets.science.reconstruction.pty_chi_child"
@@ -116,10 +116,13 @@ def _start_object(
 def _scale_to_counts(probe: ProbeModes, measurement: Measurement) -> ProbeModes:
     """The probe scaled so that a flat object scatters the measured mean counts."""
     n = len(measurement.amplitude)
-    mean_intensity = sum(
-        float(np.sum(np.square(measurement.amplitude[first : first + _CHUNK_PATTERNS]), dtype=np.float64))
-        for first in range(0, n, _CHUNK_PATTERNS)
-    ) / n
+    mean_intensity = (
+        sum(
+            float(np.sum(np.square(measurement.amplitude[first : first + _CHUNK_PATTERNS]), dtype=np.float64))
+            for first in range(0, n, _CHUNK_PATTERNS)
+        )
+        / n
+    )
     return probe * np.float32(np.sqrt(mean_intensity / np.sum(np.abs(probe) ** 2, dtype=np.float64)))
 
 

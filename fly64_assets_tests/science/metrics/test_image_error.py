@@ -124,7 +124,9 @@ def test_bootstrap_spread_is_that_of_independent_images() -> None:
     draws = np.random.default_rng(1).multinomial(16, np.full(16, 1 / 16), 400).astype(float)
     image, truth = pair()
     spread = block_sums(image, truth, FULL, BLOCKS).scores(draws)["mse"].std()
-    repeated = [scores(truth + 0.2 * np.random.default_rng(k).standard_normal(truth.shape), truth)["mse"] for k in range(60)]
+    repeated = [
+        scores(truth + 0.2 * np.random.default_rng(k).standard_normal(truth.shape), truth)["mse"] for k in range(60)
+    ]
     assert spread == pytest.approx(np.std(repeated), rel=0.5)
 
 

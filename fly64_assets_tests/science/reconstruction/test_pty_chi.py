@@ -154,7 +154,7 @@ def test_a_listener_can_cancel() -> None:
 def test_too_little_memory_is_said_before_the_work(monkeypatch: pytest.MonkeyPatch) -> None:
     data = measurement()
     monkeypatch.setattr(pty_chi, "available_memory_bytes", lambda: 2**20)
-    with pytest.raises(MemoryError, match="patterns of 32 px needs about .* GiB"):
+    with pytest.raises(MemoryError, match=r"patterns of 32 px needs about .* GiB"):
         reconstruct_with_pty_chi(data, QUICK, seed=1)
 
 
@@ -169,7 +169,10 @@ def test_memory_estimate_grows_with_the_scan() -> None:
         (lambda data: reconstruct_with_pty_chi(data, QUICK, seed=-1), "seed must be in"),
         (lambda data: reconstruct_with_pty_chi(data, QUICK, seed=1, start_object=TRUTH[1:]), "start object has shape"),
         (lambda data: reconstruct_with_pty_chi(data, PtyChiOptions(start="pinn"), seed=1), "no start object was given"),
-        (lambda data: reconstruct_with_pty_chi(replace(data, object_shape=(64, 64)), QUICK, seed=1), "patches leave the object"),
+        (
+            lambda data: reconstruct_with_pty_chi(replace(data, object_shape=(64, 64)), QUICK, seed=1),
+            "patches leave the object",
+        ),
     ],
 )
 def test_bad_input_is_refused(change: Callable[[Measurement], None], message: str) -> None:
