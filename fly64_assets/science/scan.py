@@ -87,7 +87,7 @@ def _with_file(options: FileOptions) -> FileOptions:
     return options.model_copy(update={"file": str(resolve_input_file(options.file or ""))})
 
 
-def _scale_of(options: ScanOptions) -> dict[str, float]:
+def _scale_of(options: ScanOptions) -> dict[str, Any]:
     return {
         "pixel_size_m": options.pixel_size_m,
         "photon_energy_ev": options.photon_energy_ev,

@@ -32,7 +32,7 @@ from fly64_assets.science.physics.dose import (
     thin_counts,
 )
 from fly64_assets.science.physics.scan_positions import SplitPositions, split_with_guard_band
-from fly64_assets.science.records import Progress, ProgressListener, Scan, Split, ignore_progress
+from fly64_assets.science.records import SPLITS, Progress, ProgressListener, Scan, Split, ignore_progress
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,16 +142,18 @@ def simulate_dose(
     side[split.train], side[split.test] = 0, 1
     totals = np.zeros((2, len(side)))
     with ExitStack() as stack:
-        writers = {name: stack.enter_context(_writer(paths[name], scan, getattr(split, name))) for name in paths}
+        writers: dict[Split, DatasetWriter] = {
+            name: stack.enter_context(_writer(path, scan, getattr(split, name))) for name, path in paths.items()
+        }
         for block, where in _blocks(len(side)):
             patches = extract_patches(scan.object, scan.positions_xy_px[where], scan.patch_size_px)
             counts, expected = noise.counts(scan, block, where, patches)
             totals[:, where] = counts.sum(axis=(1, 2)), expected
             amplitude = amplitude_from_counts(counts, noise.scale)
-            for code, name in enumerate(("train", "test")):
-                rows = np.flatnonzero(side[where] == code)
-                if len(rows) and name in writers:
-                    writers[name].append(amplitude[rows], patches[rows], expected[rows])
+            for name, writer in writers.items():
+                rows = np.flatnonzero(side[where] == SPLITS.index(name))
+                if len(rows):
+                    writer.append(amplitude[rows], patches[rows], expected[rows])
             if where.stop % max(chunk_patterns, 1) < BLOCK_PATTERNS or where.stop == len(side):
                 progress(Progress(f"{noise.origin} dose {dose:g}", where.stop, len(side)))
         summary = _summarise(split, noise, dose, totals)

@@ -56,7 +56,7 @@ class NpzStream:
         if rows.dtype != member.dtype or rows.shape[1:] != member.shape[1:] or rows.ndim != len(member.shape):
             message = f"{name}: rows are {rows.dtype} {rows.shape[1:]}, declared {member.dtype} {member.shape[1:]}"
             raise ValueError(message)
-        block = memoryview(np.ascontiguousarray(rows).reshape(-1).view(np.uint8)) if rows.size else b""
+        block = np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data if rows.size else b""
         if member.position + len(block) > member.end:
             message = f"{name}: more rows than the {member.shape} declared"
             raise ValueError(message)

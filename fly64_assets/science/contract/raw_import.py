@@ -243,10 +243,10 @@ def _counted_scan(
             if moved.any()
             else []
         )
-    index = small.get("scan_index", np.arange(patterns.n)).astype(np.int64)
+    index = small["scan_index"] if "scan_index" in small else np.arange(patterns.n)
     metadata = {"imported_from": raw.name, "imported_key": patterns.key, "imported_values": patterns.values}
     scan = CountedScan(
-        patterns.n, patterns.read_counts, positions, index, probe, obj, origin, None,
+        patterns.n, patterns.read_counts, positions, index.astype(np.int64), probe, obj, origin, None,
         metadata | {"pixel_size_m": pixel_size_m, "notes": [*patterns.notes, *notes]},
     )  # fmt: skip
     return scan, notes

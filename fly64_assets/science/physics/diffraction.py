@@ -101,7 +101,7 @@ def diffraction_intensity(patches: ObjectPatches, probe: ProbeModes) -> Float32[
     for start in range(0, len(patches), _CACHED_PATTERNS):
         out = intensity[start : start + _CACHED_PATTERNS]
         for number, mode in enumerate(modes):
-            field = scipy.fft.fft2(patches[start : start + _CACHED_PATTERNS] * mode, overwrite_x=True)
+            field = np.asarray(scipy.fft.fft2(patches[start : start + _CACHED_PATTERNS] * mode, overwrite_x=True))
             parts = field.view(np.float32).reshape(*field.shape, 2)
             parts *= parts
             np.add(parts[..., 0], out if number else 0, out=out)

@@ -121,8 +121,8 @@ def _power_law_noise(shape: tuple[int, int], rng: np.random.Generator, exponent:
     """Noise in [0, 1] whose Fourier amplitude falls as frequency to ``-exponent``."""
     frequency = np.hypot(scipy.fft.fftfreq(shape[0])[:, None], scipy.fft.rfftfreq(shape[1])[None, :])
     frequency[0, 0] = np.inf
-    spectrum = scipy.fft.rfft2(rng.standard_normal(shape)) * frequency**-exponent
-    noise = scipy.fft.irfft2(spectrum, s=shape)
+    spectrum = np.asarray(scipy.fft.rfft2(rng.standard_normal(shape))) * frequency**-exponent
+    noise = np.asarray(scipy.fft.irfft2(spectrum, s=shape))
     return 0.5 + 0.5 * np.tanh(noise / (1.5 * noise.std()))
 
 
@@ -180,7 +180,7 @@ def _fit(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     height, width = round(shape[0] * scale), round(shape[1] * scale)
     top, left = (rows - height) // 2, (columns - width) // 2
     cropped = image[top : top + height, left : left + width]
-    return _unit_range(transform.resize(cropped, shape, anti_aliasing=True))
+    return _unit_range(np.asarray(transform.resize(cropped, shape, anti_aliasing=True)))
 
 
 def _unit_range(image: np.ndarray) -> np.ndarray:

@@ -168,7 +168,7 @@ def _soft_disc(radius: np.ndarray, edge: float) -> np.ndarray:
 def _smooth_unit_phase(u: np.ndarray, v: np.ndarray, weight: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Random polynomial over the pupil without piston and tilt (a tilt would only shift the probe), RMS 1."""
     orders = [(i, k - i) for k in range(2, _ABERRATION_ORDERS + 1) for i in range(k + 1)]
-    phase = sum(rng.standard_normal() * u**i * v**j for i, j in orders)
+    phase = np.sum([rng.standard_normal() * u**i * v**j for i, j in orders], axis=0)
     basis = np.stack([np.ones_like(u), u, v]).reshape(3, -1)
     w = weight.ravel()
     coefficients = np.linalg.solve((basis * w) @ basis.T, (basis * w) @ phase.ravel())

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float64, Int64
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fly64_assets.science.arrays import PositionsXY
 from fly64_assets.science.views.sampling import make_groups
@@ -187,8 +187,8 @@ def _unique(positions: PositionsXY) -> Float64[np.ndarray, "unique 2"]:
 def _mean_nearest(positions: PositionsXY) -> float | None:
     if len(positions) < 2:
         return None
-    distance, _ = cKDTree(positions).query(positions, k=[2])
-    return float(distance.mean())
+    distance, _ = KDTree(positions).query(positions, k=2)
+    return float(distance[:, 1].mean())
 
 
 def _within_groups(positions: PositionsXY, groups: Int64[np.ndarray, "g c"], k: int, diameter: float) -> float:
@@ -208,8 +208,8 @@ def _between_images(unique: Float64[np.ndarray, "unique 2"], k: int, diameter: f
     count = min(k, len(unique) - 1)
     if count == 0:
         return 0.0
-    distance, _ = cKDTree(unique).query(unique, k=np.arange(2, count + 2))
-    return float(disc_overlap_fraction(distance, diameter).mean())
+    distance, _ = KDTree(unique).query(unique, k=count + 1)
+    return float(disc_overlap_fraction(distance[:, 1:], diameter).mean())
 
 
 def _between_groups(centroids: Float64[np.ndarray, "groups 2"], diameter: float) -> float:

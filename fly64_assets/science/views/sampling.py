@@ -5,7 +5,7 @@ All choices are drawn from the generator that is given: the same generator state
 
 import numpy as np
 from jaxtyping import Int64
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fly64_assets.science.arrays import PositionsXY
 
@@ -40,13 +40,13 @@ def select_by_spacing(
     n = len(positions_xy_px)
     if spacing_px <= 0 or n == 0:
         return np.arange(n)
-    tree = cKDTree(positions_xy_px)
+    tree = KDTree(positions_xy_px)
     angles = rng.uniform(0, 2 * np.pi, _SWEEPS)
     sweeps = (_sweep(positions_xy_px, tree, spacing_px, angle) for angle in angles)
     return np.sort(max(sweeps, key=len))
 
 
-def _sweep(positions: PositionsXY, tree: cKDTree, spacing: float, angle: float) -> np.ndarray:
+def _sweep(positions: PositionsXY, tree: KDTree, spacing: float, angle: float) -> np.ndarray:
     free = np.ones(len(positions), bool)
     kept = []
     radius = spacing * (1 - 1e-12)  # exactly one spacing apart is far enough
@@ -102,7 +102,7 @@ def make_groups(
     if size == 1:
         seeds = np.arange(n) if n_groups == n else np.sort(rng.permutation(n)[:n_groups])
         return seeds[:, None]
-    tree = cKDTree(positions_xy_px)
+    tree = KDTree(positions_xy_px)
     seeds = np.arange(n) if n_groups >= n else np.sort(rng.permutation(n)[:n_groups])
     groups = _nearest(tree, positions_xy_px, seeds, min(size, n))
     extra = n_groups - n
@@ -134,9 +134,9 @@ def _check_grouping(n: int, gridsize: int, n_groups: int, neighbor_count: int) -
     return size
 
 
-def _nearest(tree: cKDTree, positions: PositionsXY, seeds: np.ndarray, count: int) -> np.ndarray:
+def _nearest(tree: KDTree, positions: PositionsXY, seeds: np.ndarray, count: int) -> np.ndarray:
     """The seed and its nearest others, the seed first even among duplicates."""
-    _, found = tree.query(positions[seeds], k=np.arange(1, count + 1))
+    found = np.reshape(tree.query(positions[seeds], k=count)[1], (len(seeds), count))
     is_seed = found == seeds[:, None]
     missing = ~is_seed.any(axis=1)
     is_seed[missing, -1] = True  # crowded out by duplicates: the seed takes the last place
