@@ -149,11 +149,11 @@ def simulate_dose(
             patches = extract_patches(scan.object, scan.positions_xy_px[where], scan.patch_size_px)
             counts, expected = noise.counts(scan, block, where, patches)
             totals[:, where] = counts.sum(axis=(1, 2)), expected
-            amplitude = amplitude_from_counts(counts, noise.scale)
             for name, writer in writers.items():
-                rows = np.flatnonzero(side[where] == SPLITS.index(name))
-                if len(rows):
-                    writer.append(amplitude[rows], patches[rows], expected[rows])
+                rows = side[where] == SPLITS.index(name)
+                if rows.any():
+                    kept = slice(None) if rows.all() else rows  # whole blocks, the usual case, are not copied
+                    writer.append(amplitude_from_counts(counts[kept], noise.scale), patches[kept], expected[kept])
             if where.stop % max(chunk_patterns, 1) < BLOCK_PATTERNS or where.stop == len(side):
                 progress(Progress(f"{noise.origin} dose {dose:g}", where.stop, len(side)))
         summary = _summarise(split, noise, dose, totals)
