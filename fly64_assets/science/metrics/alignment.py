@@ -141,11 +141,11 @@ def _transformed(image: Image, shift: Vector, ramp: Vector, *, border_px: int = 
     if border_px:
         mean = free.mean()
         free = (free - mean) * _fade(free.shape[0], border_px)[:, None] * _fade(free.shape[1], border_px) + mean
-    fx, fy = scipy.fft.fftfreq(free.shape[1])[None], scipy.fft.fftfreq(free.shape[0])[:, None]
-    spectrum = scipy.fft.fft2(free)
+    fx, fy = np.fft.fftfreq(free.shape[1])[None], np.fft.fftfreq(free.shape[0])[:, None]
+    spectrum = np.fft.fft2(free)
     spectrum *= np.exp(2j * np.pi * shift[0] * fx) * np.exp(2j * np.pi * shift[1] * fy)
     rows, columns = image.shape
-    return scipy.fft.ifft2(spectrum)[border_px : border_px + rows, border_px : border_px + columns]
+    return np.fft.ifft2(spectrum)[border_px : border_px + rows, border_px : border_px + columns]
 
 
 def _closest(image: Image, truth: Image, weight: np.ndarray, fit: _Fit) -> tuple[Image, complex]:
@@ -185,8 +185,8 @@ def _candidate_ramps(image: Image, truth: Image, weight: np.ndarray) -> list[Vec
     The peaks of the transform of image * conj(truth), and the displacement of the image's power spectrum
     from the truth's, which a shift cannot disturb: an object of strong phases may have no dominant peak.
     """
-    shape = tuple(scipy.fft.next_fast_len(2 * n) for n in image.shape)
-    power = np.abs(scipy.fft.fft2(image * truth.conj() * weight, s=shape))
+    shape = _fast_shape(2 * image.shape[0], 2 * image.shape[1])
+    power = np.abs(np.fft.fft2(image * truth.conj() * weight, s=shape))
     ramps, highest = [], power.max()
     for _ in range(_RAMP_PEAKS):
         peak = int(np.argmax(power))
@@ -196,16 +196,21 @@ def _candidate_ramps(image: Image, truth: Image, weight: np.ndarray) -> list[Vec
         power[around] = 0
         if power.max() < _RELEVANT_PEAK * highest:
             break
-    spectra = [np.abs(scipy.fft.fft2(part * weight, s=shape)) for part in (image, truth)]
-    overlap = scipy.fft.ifft2(scipy.fft.fft2(spectra[0]) * scipy.fft.fft2(spectra[1]).conj()).real
+    spectra = [np.abs(np.fft.fft2(part * weight, s=shape)) for part in (image, truth)]
+    overlap = np.fft.ifft2(np.fft.fft2(spectra[0]) * np.fft.fft2(spectra[1]).conj()).real
     displaced = _ramp_of_bin(int(np.argmax(overlap)), shape)
     apart = np.abs(displaced - ramps[0]) > 2 * np.pi / np.array(shape[::-1])
     return [*ramps, displaced] if apart.any() else ramps
 
 
+def _fast_shape(rows: int, columns: int) -> tuple[int, int]:
+    """The next larger shape whose transform is fast."""
+    return scipy.fft.next_fast_len(rows) or rows, scipy.fft.next_fast_len(columns) or columns
+
+
 def _ramp_of_bin(flat_index: int, shape: tuple[int, int]) -> Vector:
     row, column = np.unravel_index(flat_index, shape)
-    return 2 * np.pi * np.array([scipy.fft.fftfreq(shape[1])[column], scipy.fft.fftfreq(shape[0])[row]])
+    return 2 * np.pi * np.array([np.fft.fftfreq(shape[1])[column], np.fft.fftfreq(shape[0])[row]])
 
 
 def _fit(image: Image, truth: Image, region: IlluminatedRegion, ramp: Vector, max_shift_px: float) -> _Fit:
@@ -225,8 +230,8 @@ def _correlation_shift(
     window = np.zeros(image.shape)
     window[region.box] = region.apodisation()
     a, b = ((part - np.average(part, weights=region.weight)) * window for part in (image, truth))
-    shape = tuple(scipy.fft.next_fast_len(n + int(max_shift_px) + 2) for n in image.shape)
-    correlation = np.abs(scipy.fft.ifft2(scipy.fft.fft2(a, s=shape) * scipy.fft.fft2(b, s=shape).conj()))
+    shape = _fast_shape(*(n + int(max_shift_px) + 2 for n in image.shape))
+    correlation = np.abs(np.fft.ifft2(np.fft.fft2(a, s=shape) * np.fft.fft2(b, s=shape).conj()))
     lags = np.arange(-int(np.ceil(max_shift_px)), int(np.ceil(max_shift_px)) + 1)
     nearby = correlation[np.ix_(lags, lags)]
     row, column = np.unravel_index(np.argmax(nearby), nearby.shape)
@@ -249,7 +254,7 @@ def _refine(
     basis = _basis(truth, with_shift=not start.reason)
     lit = weight > 0
     w = np.sqrt(weight[lit])
-    columns = np.stack([np.concatenate([(w * b[lit]).real, (w * b[lit]).imag]) for b in basis], axis=1)
+    columns = np.stack([_as_real(w * b[lit]) for b in basis], axis=1)
     inverse = np.linalg.pinv(columns.T @ columns, hermitian=True)
     best, ramp, shift = _Fit(start.ramp, start.shift, start.reason, np.inf), start.ramp, start.shift
     for _ in range(_REFINEMENTS):
@@ -259,7 +264,7 @@ def _refine(
         if residual >= best.residual:
             break
         best = _Fit(ramp, shift, start.reason, residual)
-        step = inverse @ (columns.T @ np.concatenate([error.real, error.imag]))
+        step = inverse @ (columns.T @ _as_real(error))
         if max(np.abs(step[2:4]).max() * max(image.shape), np.abs(step[4:]).max(initial=0.0)) < tolerance:
             break
         ramp = ramp + step[2:4]
@@ -267,6 +272,10 @@ def _refine(
         if np.abs(shift).max() > max_shift_px:
             return _Fit(best.ramp, np.zeros(2), f"the shift left the bound of {max_shift_px:g} px", residual)
     return best
+
+
+def _as_real(values: np.ndarray) -> np.ndarray:
+    return np.concatenate([np.real(values), np.imag(values)])
 
 
 def _basis(truth: Image, *, with_shift: bool) -> list[Image]:

@@ -4,7 +4,6 @@ The correlation is blind to any radial filter of the reconstruction, such as blu
 """
 
 import numpy as np
-import scipy.fft
 from jaxtyping import Float64
 
 NYQUIST_CYCLES_PER_PX = 0.5
@@ -52,8 +51,8 @@ def ring_terms(
     for part in (image, truth):
         free = (part - np.sum(part * window) / total) * window
         rounding = 1e-5 * np.linalg.norm(part * window)
-        spectra.append(scipy.fft.fft2(free if np.linalg.norm(free) > rounding else np.zeros_like(free)))
-    fy, fx = (scipy.fft.fftfreq(n) for n in window.shape)
+        spectra.append(np.fft.fft2(free if np.linalg.norm(free) > rounding else np.zeros_like(free)))
+    fy, fx = (np.fft.fftfreq(n) for n in window.shape)
     frequency = np.hypot(fy[:, None], fx[None])
     width = 1 / min(window.shape)
     number = np.rint(frequency / width).astype(int)

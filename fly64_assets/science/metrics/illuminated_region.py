@@ -33,7 +33,7 @@ class IlluminatedRegion:
 
     def apodisation(self, edge_px: int = 8) -> Float64[np.ndarray, "h w"]:
         """Window on the box that falls smoothly (sin^2) to 0 over ``edge_px`` inside the mask's edge."""
-        inside = distance_transform_edt(np.pad(self.mask[self.box], 1))[1:-1, 1:-1]
+        inside = np.asarray(distance_transform_edt(np.pad(self.mask[self.box], 1)))[1:-1, 1:-1]
         return np.sin(0.5 * np.pi * np.minimum(inside / edge_px, 1.0)) ** 2
 
 

@@ -132,7 +132,7 @@ def _sums(terms: tuple[np.ndarray, ...], mask: Mask, blocks: Blocks) -> np.ndarr
 def _ssim_sums(image: Real, truth: Real, mask: Mask, blocks: Blocks, data_range: float) -> np.ndarray:
     if min(mask.shape) < _SSIM_WINDOW_PX or data_range <= 0:
         return np.zeros((int(blocks.max()) + 1, 2))
-    _, values = structural_similarity(image, truth, win_size=_SSIM_WINDOW_PX, data_range=data_range, full=True)
+    values = structural_similarity(image, truth, win_size=_SSIM_WINDOW_PX, data_range=data_range, full=True)[1]
     inside = binary_erosion(mask, np.ones((_SSIM_WINDOW_PX, _SSIM_WINDOW_PX)))
     return _sums((np.ones_like(values), values), inside, blocks)
 

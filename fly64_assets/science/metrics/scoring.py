@@ -98,7 +98,7 @@ def score_cell(
     nll = nll_per_pattern(dataset.measurement, candidates)
     shared = {"dose": dose, "view": view, "split": split, "seed": seed}
     rows: list[dict] = []
-    curves = [pd.DataFrame(columns=["frequency_cycles_per_px", "frc", "method"], dtype=float)]
+    curves: list[pd.DataFrame] = []
     aligned: dict[str, AlignedPair] = {}
     failures: dict[str, str] = {}
     for method, reconstruction in candidates.items():
@@ -114,7 +114,7 @@ def score_cell(
         rows += [{"method": method} | row for row in found]
     rows += [{"method": BOUND_METHOD} | row for row in _cell_rows(cell, dataset, scan, rng)]
     table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
-    frc = pd.concat([curve for curve in curves if len(curve)] or curves, ignore_index=True).assign(**shared)
+    frc = (pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()).assign(**shared)
     return CellScores(
         table=table.reindex(columns=list(TABLE_COLUMNS)),
         frc_curves=frc.reindex(columns=list(CURVE_COLUMNS)),

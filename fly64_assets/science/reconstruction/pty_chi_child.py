@@ -39,11 +39,12 @@ def reconstruct(request: Message, directory: Path, send: Callable[[Message], Non
         probe_position_y_px=positions_xy[:, 1] - size / 2,
     )
     del patterns
+    solver: Any = task.reconstructor
     # Random batches draw from the loader's own generator, which pty-chi leaves unseeded.
-    task.reconstructor.dataloader.generator.manual_seed(request["seed"])
+    solver.dataloader.generator.manual_seed(request["seed"])
     for epoch in range(1, request["epochs"] + 1):
         task.run(1)
-        send({"epoch": epoch, "loss": float(task.reconstructor.loss_tracker.table["loss"].iloc[-1])})
+        send({"epoch": epoch, "loss": float(solver.loss_tracker.table["loss"].iloc[-1])})
     np.save(directory / RESULT_OBJECT_FILE, task.get_data_to_cpu("object", as_numpy=True)[0])
     np.save(directory / RESULT_PROBE_FILE, task.get_data_to_cpu("probe", as_numpy=True)[0])
     send({"cpu_seconds": time.process_time() - cpu_start})
