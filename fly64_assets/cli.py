@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -142,6 +143,19 @@ def verify(study_name: StudyOption = "quick") -> None:
     request = StudyRequest(loaded, data_root_of(loaded), loaded.dose_keys, list(loaded.views))
     if verify_study(request, console):
         raise typer.Exit(1)
+
+
+@app.command(epilog="Example: fly64 bench simulation")
+def bench(name: Annotated[str, typer.Argument(help="Which benchmark; without one, they are listed.")] = "") -> None:
+    """Run a benchmark of this checkout: throughput per CPU-second, peak memory, how cost grows."""
+    folder = Path(__file__).parents[1] / "fly64_assets_tests" / "benchmarks"
+    names = sorted(path.stem.removeprefix("bench_") for path in folder.glob("bench_*.py"))
+    if name not in names:
+        known = ", ".join(names) or "none: benchmarks are part of the source checkout"
+        errors.print(f"benchmarks: {known}", markup=False, highlight=False)
+        raise typer.Exit(1 if name else 0)
+    command = [sys.executable, "-m", f"fly64_assets_tests.benchmarks.bench_{name}"]
+    raise typer.Exit(subprocess.run(command, cwd=folder.parents[1], check=False).returncode)
 
 
 @app.command(epilog='Example: eval "$(fly64 environment)"')
