@@ -220,6 +220,9 @@ def _read_members(path: Path) -> dict[str, bytes]:
 
 def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_size: int) -> None:
     names = [entry.filename for entry in entries]
+    if entries and min(entry.header_offset for entry in entries) != 0:
+        message = f"{path}: no intact zip file: it does not begin with its first member"
+        raise BundleError(message)
     for name in names:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             message = f"{path}: member {name!r} points outside the bundle"

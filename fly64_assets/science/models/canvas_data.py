@@ -46,15 +46,13 @@ class Pass:
 
     Attributes:
         score: downhill direction of the NLL on the canvas, in units in which the illumination is the curvature.
-        half_deviance: NLL above a perfect fit.
+        half_deviance: NLL above a perfect fit, of the judging photons if there are any.
         judged_score: score of the judging photons; None without them.
-        judged_half_deviance: theirs.
     """
 
     score: Complex64[torch.Tensor, "groups H W"]
     half_deviance: float
     judged_score: Complex64[torch.Tensor, "groups H W"] | None = None
-    judged_half_deviance: float = 0.0
 
 
 class CanvasData:
@@ -98,25 +96,22 @@ class CanvasData:
     def look(self, canvas: Complex64[torch.Tensor, "groups H W"], judgement: Judgement | None = None) -> Pass:
         """Compare the canvas with all counts; with a judgement, also with its independent ones (single part only)."""
         score = torch.zeros_like(canvas)
+        judged_score = None if judgement is None else torch.zeros_like(canvas)
         deviance = 0.0
         squared_scale = self.squared_scale[..., None]
         for part in self.parts:
-            counts = part.counts()
+            counts, scale = part.counts(), squared_scale
             fields = far_fields(part.grid.gather(canvas), self.probe)
             intensity = summed_intensity(fields)
-            score += part.grid.scatter(back_fields(poisson_score(fields, intensity, counts, squared_scale), self.probe))
-            deviance += float(half_deviance(squared_scale * intensity + BACKGROUND_COUNTS, counts))
-        if judgement is None:
-            return Pass(score, deviance)
-        grid = self.parts[0].grid
-        judged = poisson_score(fields, intensity, judgement.counts, judgement.squared_scale)
-        expected = judgement.squared_scale * intensity + BACKGROUND_COUNTS
-        return Pass(
-            score,
-            deviance,
-            grid.scatter(back_fields(judged, self.probe)),
-            float(half_deviance(expected, judgement.counts)),
-        )
+            score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
+            if judgement is not None:
+                counts, scale = judgement.counts, judgement.squared_scale
+                judged_score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
+            deviance += float(half_deviance(scale * intensity + BACKGROUND_COUNTS, counts))
+        return Pass(score, deviance, judged_score)
+
+    def _back(self, grid: PatchGrid, fields: torch.Tensor) -> torch.Tensor:
+        return grid.scatter(back_fields(fields, self.probe))
 
     def prior_pull(self, canvas: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
         """Downhill direction of the smoothness prior, in the units of a score."""

@@ -24,7 +24,7 @@ require_torch()
 from lightning.pytorch import LightningDataModule  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
-_LIT_LIMIT = 0.003
+_LIT_LIMIT = 0.01
 """Probe pixels above this fraction of the peak are where convolutions work."""
 
 _CANVAS_MULTIPLE = 4
@@ -32,7 +32,7 @@ _CANVAS_MULTIPLE = 4
 INPUT_PHOTONS = (0.5, 0.85)
 """Fraction of the photons that the network sees in training; the others judge it."""
 
-GROUP_BATCH_EVERY = 4
+GROUP_BATCH_EVERY = 8
 """One batch in this many holds single groups, the others neighbourhoods."""
 
 
@@ -113,7 +113,7 @@ class CanvasBatches(Dataset):
     def __init__(
         self,
         measurement: Measurement,
-        plan: Sequence[tuple[GroupLayout, Int64[np.ndarray, "rows"]]],
+        plan: Sequence[tuple[GroupLayout, Int64[np.ndarray, "_"]]],
         stream: tuple[int, str],
         true_patches: ObjectPatches | None = None,
         *,
@@ -213,7 +213,7 @@ class GroupDataModule(LightningDataModule):
         plan = [(layout, rows[first : first + size]) for first in range(0, len(rows), size)]
         return self._loader(plan, "validation", symmetric=False)
 
-    def epoch_plan(self, epoch: int) -> list[tuple[GroupLayout, Int64[np.ndarray, "rows"]]]:
+    def epoch_plan(self, epoch: int) -> list[tuple[GroupLayout, Int64[np.ndarray, "_"]]]:
         """Layout and rows of every batch of an epoch."""
         plan = []
         streams: dict[int, tuple[np.ndarray, int]] = {}
@@ -239,7 +239,7 @@ class GroupDataModule(LightningDataModule):
         return max(1, round(patterns / layout.groups.shape[1]))
 
     def _loader(
-        self, plan: list[tuple[GroupLayout, Int64[np.ndarray, "rows"]]], label: str, *, symmetric: bool
+        self, plan: list[tuple[GroupLayout, Int64[np.ndarray, "_"]]], label: str, *, symmetric: bool
     ) -> DataLoader:
         batches = CanvasBatches(
             self._measurement, plan, (self._seed, label), self._true_patches, symmetric=symmetric

@@ -4,7 +4,7 @@ import csv
 import math
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +81,7 @@ class UnrolledModule(LightningModule):
             lr=rate,
             weight_decay=1e-4,
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, self._rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(self._total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def configure_gradient_clipping(self, *_: object, **__: object) -> None:
@@ -98,10 +98,6 @@ class UnrolledModule(LightningModule):
                 _, stages = counts_losses(self.network, self._data(batch), _judgement(batch))
                 trained, flat, photons = trained + weight * stages[-1], flat + weight * stages[0], photons + weight
         return trained / photons, flat / photons
-
-    def _rate(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / self._total_steps)))
 
     def _losses(self, batch: TrainingBatch, symmetry: Symmetry = IDENTITY) -> tuple[torch.Tensor, list[float]]:
         data = self._data(batch)
@@ -123,6 +119,19 @@ class UnrolledModule(LightningModule):
             lift=self._lifts[rows, columns, device],
             margin_px=self._margin_px,
         )
+
+
+def warm_cosine(total_steps: int) -> Callable[[int], float]:
+    """Learning rate over its peak: a short rise, then half a cosine down to zero.
+
+    A plain function: schedulers put any other callable into the checkpoint.
+    """
+
+    def rate(step: int) -> float:
+        warm = min(1.0, (step + 1) / _WARMUP_STEPS)
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, step / total_steps)))
+
+    return rate
 
 
 def _judgement(batch: TrainingBatch) -> Judgement:
@@ -181,7 +190,7 @@ class History(Callback):
         self, average: MovingAverage, options: TrainingOptions, stage: str, progress: ProgressListener
     ) -> None:
         self._average, self._options, self._stage, self._progress = average, options, stage, progress
-        self.rows: list[dict[str, float]] = []
+        self.rows: list[dict[str, float | int]] = []
         self.best_loss = float("inf")
         self.best_epoch = 0
         self.best_weights: dict[str, torch.Tensor] = {}
@@ -249,7 +258,7 @@ class Checkpoint(Callback):
         temporary.replace(self._path)
 
 
-def write_history(path: Path, rows: list[dict[str, float]]) -> None:
+def write_history(path: Path, rows: list[dict[str, float | int]]) -> None:
     """Write the learning curve as CSV."""
     with path.open("w", newline="") as file:
         writer = csv.DictWriter(file, fieldnames=list(rows[0]) if rows else ["epoch"], lineterminator="\n")

@@ -31,13 +31,13 @@ def counts_losses(
     squared_scale = judgement.squared_scale[..., 0]
     canvas = previous = data.flat()
     seen = data.look(canvas, judgement)
-    deviances = [seen.judged_half_deviance / float(photons)]
+    deviances = [seen.half_deviance / float(photons)]
     surrogate = torch.zeros((), device=photons.device)
     for stage in network.stages:
         found = stage(canvas, previous, seen.score, data, symmetry)
         canvas, previous = found.detach(), canvas
         seen = data.look(canvas, judgement)
-        deviances.append(seen.judged_half_deviance / float(photons))
+        deviances.append(seen.half_deviance / float(photons))
         downhill = squared_scale * seen.judged_score
         surrogate = surrogate - 2 * (downhill.real * found.real + downhill.imag * found.imag).sum() / photons
     return surrogate, deviances

@@ -1,6 +1,5 @@
 """The kinds of network that a study file can name."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 NetworkKind = str

@@ -76,7 +76,7 @@ class TrainingResult:
     """
 
     bundle_path: Path
-    history: list[dict[str, float]]
+    history: list[dict[str, float | int]]
     final_loss: float
     epochs_completed: int
     cpu_seconds: float

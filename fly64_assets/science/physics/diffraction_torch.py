@@ -62,14 +62,16 @@ class PatchGrid:
 
     def scatter(self, patches: Complex[torch.Tensor, "groups C N N"]) -> Complex[torch.Tensor, "groups H W"]:
         """Add patches onto the canvases: the adjoint of :meth:`gather`."""
-        pad = torch.nn.functional.pad
-        right = self._fx * patches
-        wide = pad(patches - right, (0, 1)) + pad(right, (1, 0))
-        lower = self._fy * wide
-        tall = pad(wide - lower, (0, 0, 0, 1)) + pad(lower, (0, 0, 1, 0))
         rows, columns = self.shape
+        side = self.size + 1
+        window = torch.zeros((self.groups, self.members, side, side), dtype=patches.dtype, device=patches.device)
+        right = self._fx * patches
+        for share, across in ((patches - right, slice(None, -1)), (right, slice(1, None))):
+            lower = self._fy * share
+            window[..., :-1, across] += share - lower
+            window[..., 1:, across] += lower
         flat = torch.zeros(self.groups * rows * columns, dtype=patches.dtype, device=patches.device)
-        return flat.scatter_add(0, self._index, tall.reshape(-1)).view(self.groups, rows, columns)
+        return flat.scatter_add(0, self._index, window.reshape(-1)).view(self.groups, rows, columns)
 
     def illumination(self, probe: Complex64[torch.Tensor, "modes N N"]) -> Float[torch.Tensor, "groups H W"]:
         """Summed probe intensity on the canvases."""
@@ -93,12 +95,17 @@ def back_fields(
     fields: Complex64[torch.Tensor, "groups C modes N N"], probe: Complex64[torch.Tensor, "modes N N"]
 ) -> Complex64[torch.Tensor, "groups C N N"]:
     """Adjoint of :func:`far_fields`: inverse transform times the conjugate probe, summed over modes."""
-    return (torch.fft.ifft2(fields, norm="ortho") * probe.conj()).sum(dim=2)
+    return _summed_modes(torch.fft.ifft2(fields, norm="ortho") * probe.conj())
 
 
 def summed_intensity(fields: Complex64[torch.Tensor, "groups C modes N N"]) -> Float[torch.Tensor, "groups C N N"]:
     """Intensity of the far field, summed over modes."""
-    return (fields.real**2 + fields.imag**2).sum(dim=2)
+    return _summed_modes(fields.real.square() + fields.imag.square())
+
+
+def _summed_modes(images: torch.Tensor) -> torch.Tensor:
+    """Sum over the third axis; without a copy where there is one mode only."""
+    return images[:, :, 0] if images.shape[2] == 1 else images.sum(dim=2)
 
 
 def to_fft_order(detector: Float[torch.Tensor, "*b N N"]) -> Float[torch.Tensor, "*b N N"]:
