@@ -34,10 +34,10 @@ class MethodStyle:
 METHOD_STYLES: dict[str, MethodStyle] = {
     style.label: style
     for style in (
-        MethodStyle("pinn", "#0a6cb8", "#5eb3f0", "circle", "", "physics-informed network, trained on counts alone"),
-        MethodStyle("pinn_refined", "#00806b", "#2fc7a8", "square", "", "the same, then a few passes over the data"),
-        MethodStyle("baseline", "#c46a00", "#f0a83c", "triangle", "6 3", "supervised network, trained on the truth"),
-        MethodStyle("pty_chi", "#9c2f74", "#e58ac2", "diamond", "2 3", "iterative reconstruction by pty-chi"),
+        MethodStyle("pinn", "#1f6feb", "#8fc4ff", "circle", "", "physics-informed network, trained on counts alone"),
+        MethodStyle("pinn_refined", "#0a5a3f", "#25a86b", "square", "", "the same, then a few passes over the data"),
+        MethodStyle("baseline", "#c07000", "#f0b429", "triangle", "6 3", "supervised network, trained on the truth"),
+        MethodStyle("pty_chi", "#b01f93", "#ea5fae", "diamond", "2 3", "iterative reconstruction by pty-chi"),
         MethodStyle("flat", "#6b7280", "#9aa3af", "cross", "1 3", "an empty object: what knowing nothing scores"),
         MethodStyle("truth", "#6b7280", "#9aa3af", "cross", "1 3", "the object itself: what a perfect result scores"),
         MethodStyle("bound", "#6b7280", "#9aa3af", "dash", "5 4", "Cramer-Rao bound of an unbiased estimate"),

@@ -28,14 +28,15 @@ SPLIT_COLOURS = {"train": "#0a6cb8", "test": "#c46a00"}
 MAX_PATTERNS_READ = 512
 
 
-def scan_preview(scan: Scan) -> bytes:
+def scan_preview(scan: Scan, *, max_bytes: int = PREVIEW_MAX_BYTES) -> bytes:
     """Object phase and amplitude, probe and scan positions.
 
     Args:
         scan: what every dose shares.
+        max_bytes: colours and pixels are reduced until the PNG is no larger.
 
     Returns:
-        PNG of at most ``PREVIEW_MAX_BYTES``.
+        PNG bytes.
     """
     figure = new_figure(9.2, 2.6)
     phase_axes, amplitude_axes, probe_axes, position_axes = figure.subplots(1, 4)
@@ -51,7 +52,7 @@ def scan_preview(scan: Scan) -> bytes:
     n_positions = len(scan.positions_xy_px)
     _dots(position_axes, scan.positions_xy_px, MUTED_COLOUR)
     _frame_object(position_axes, scan.object.shape, f"{n_positions:,} positions")
-    return to_png(figure, max_bytes=PREVIEW_MAX_BYTES)
+    return to_png(figure, max_bytes=max_bytes)
 
 
 def dataset_preview(dataset: Dataset, *, n_shown: int = 3) -> bytes:

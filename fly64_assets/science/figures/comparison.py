@@ -9,6 +9,7 @@ from jaxtyping import Bool, Complex64, Float64
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.image import AxesImage
+from skimage.restoration import unwrap_phase
 
 from fly64_assets.science.arrays import PositionsXY
 from fly64_assets.science.figures.canvas import (
@@ -28,6 +29,7 @@ from fly64_assets.science.records import METHODS
 
 FAILURE_COLOUR = "#b42318"
 OUTLINE_COLOUR = "#e4e7ec"
+WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
 ROWS = ("phase", "phase error", "amplitude", "amplitude error")
 
 
@@ -114,14 +116,22 @@ def _set_spacing(figure: Figure, title: str) -> None:
 
 
 def _quantities(panels: ComparisonPanels, estimate: np.ndarray | None) -> dict[str, np.ndarray]:
-    """The images of one column by row label; those of the truth when there is no estimate."""
+    """The images of one column by row label; those of the truth when there is no estimate.
+
+    A truth whose phase spans nearly a turn fits on no fixed branch: it is unwrapped (it holds no noise), and estimates
+    follow it by less than half a turn.
+    """
     truth = panels.truth
     unit = np.exp(-1j * np.angle(np.sum(truth[panels.mask])))
+    truth_phase = np.angle(truth * unit)
+    wide = panels.mask.any() and np.ptp(truth_phase[panels.mask]) > WRAPPING_RANGE_RAD
+    truth_phase = np.asarray(unwrap_phase(truth_phase)) if wide else truth_phase
     if estimate is None:
-        return {"phase": np.angle(truth * unit), "amplitude": np.abs(truth)}
+        return {"phase": truth_phase, "amplitude": np.abs(truth)}
+    phase_error = np.angle(estimate * np.conj(truth))
     return {
-        "phase": np.angle(estimate * unit),
-        "phase error": np.angle(estimate * np.conj(truth)),
+        "phase": truth_phase + phase_error if wide else np.angle(estimate * unit),
+        "phase error": phase_error,
         "amplitude": np.abs(estimate),
         "amplitude error": np.abs(estimate) - np.abs(truth),
     }

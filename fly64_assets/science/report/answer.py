@@ -154,7 +154,9 @@ def _signed(value: float) -> str:
 
 def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
     """Per view, the lowest dose from which on each method stays above the threshold at every scored dose."""
+    threshold = fixed_text(data.useful_phase_ssim)
     clauses = []
+    anyone = False
     for view in data.views:
         doses = [d for d, v in cells if v == view]
         by_start: dict[float, list[str]] = defaultdict(list)
@@ -165,19 +167,23 @@ def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list
                 by_start[_useful_from(found, data.useful_phase_ssim)].append(f"`{method}`")
         if by_start:
             clauses.append(f"{_view_with_overlap(data, view)} {_thresholds(by_start, len(doses))}")
+            anyone = anyone or min(by_start) < math.inf
     if not clauses:
         return []
-    return [f"A phase SSIM of {fixed_text(data.useful_phase_ssim)} is held in {'; in '.join(clauses)}."]
+    if not anyone:
+        return [f"At the highest scored dose of each view, no method reaches a phase SSIM of {threshold}."]
+    return [f"A phase SSIM of {threshold} is held in {'; in '.join(clauses)}."]
 
 
 def _thresholds(by_start: dict[float, list[str]], n_doses: int) -> str:
     parts = []
     for start, methods in sorted(by_start.items()):
-        names = listed(methods)
+        alone = len(by_start) == 1 and len(methods) > 1
         if math.isinf(start):
-            parts.append(f"at no scored dose by {names}")
+            parts.append(f"at no scored dose by {'any method' if alone else listed(methods)}")
         else:
-            parts.append(f"{'down to' if n_doses > 1 else 'at'} {dose_text(start)} by {names}")
+            words = "down to" if n_doses > 1 else "at"
+            parts.append(f"{words} {dose_text(start)} by {'every method' if alone else listed(methods)}")
     return ", ".join(parts)
 
 
@@ -201,9 +207,11 @@ def _reconstruction_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     medians, common = _median_times(scores, cells)
     if not medians:
         return []
-    parts = [f"{number_text(t, 2)} with `{m}`" for m, t in sorted(medians.items(), key=lambda item: item[1])]
+    (fastest, least), *others = sorted(medians.items(), key=lambda item: item[1])
+    parts = [f"{number_text(least, 2)} CPU-seconds with `{fastest}`"]
+    parts += [f"{number_text(seconds, 2)} with `{method}`" for method, seconds in others]
     where = f" (median of {len(common)} cells)" if len(common) > 1 else ""
-    return [f"Reconstructing the test split takes {listed(parts)} CPU-seconds{where}."]
+    return [f"Reconstructing the test split takes {listed(parts)}{where}."]
 
 
 def _training_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -215,14 +223,16 @@ def _training_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         if training:
             seconds = statistics.median(training)
             saved = medians.get("pty_chi", -math.inf) - medians.get(method, math.inf)
-            costs.append(f"{number_text(seconds, 2)} for `{method}`")
+            unit = "" if costs else " CPU-seconds"
+            costs.append(f"{number_text(seconds, 2)}{unit} for `{method}`")
             if saved > 0:
-                repaid.append(f"{max(1, math.ceil(seconds / saved)):,} with `{method}`")
+                n = max(1, math.ceil(seconds / saved))
+                repaid.append(f"{n:,} with `{method}`" if repaid else f"{counted(n, 'reconstruction')} with `{method}`")
     if not costs:
         return []
-    sentence = f"Training a bundle takes {listed(costs)} CPU-seconds."
+    sentence = f"Training a bundle takes {listed(costs)}."
     if repaid:
-        sentence += f" In time alone that is repaid by so many reconstructions in place of `pty_chi`: {listed(repaid)}."
+        sentence += f" Counting time alone, that pays off after {listed(repaid)} in place of `pty_chi`."
     return [sentence]
 
 

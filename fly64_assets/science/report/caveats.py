@@ -31,6 +31,7 @@ def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str
         *_fewer_methods(scores, cells),
         *_unscored(scores, cells),
         *_registration(scores, cells),
+        *_no_refinement(scores, cells),
         *_no_better_than_flat(scores, cells),
     ]
     found += [*_noise_fitted(scores, cells), *_supervision(scores, cells), *_below_bound(scores, cells)]
@@ -125,6 +126,17 @@ def _noise_fitted(scores: Scores, cells: Sequence[Cell]) -> list[str]:
 
     found = _methods_and_cells(fitted, cells)
     return [f"Noise was fitted by {found}: the counts are explained better than by the object itself."] if found else []
+
+
+def _no_refinement(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Cells in which the refined result scores exactly as the unrefined one."""
+
+    def same(cell: Cell, metric: str) -> bool:
+        refined, plain = (scores.get(*cell, m, metric, "phase") for m in ("pinn_refined", "pinn"))
+        return refined is not None and plain is not None and math.isclose(refined.value, plain.value, rel_tol=1e-6)
+
+    found = [cell for cell in cells if same(cell, "ssim") and same(cell, "pearson")]
+    return [f"`pinn_refined` is `pinn` unchanged in {cells_text(found, cells)}: it scores the same."] if found else []
 
 
 def _no_better_than_flat(scores: Scores, cells: Sequence[Cell]) -> list[str]:

@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,7 +46,12 @@ QUANTITIES = (
     Quantity("psnr", "phase", "phase PSNR, dB", "Higher is better."),
     Quantity("pearson", "phase", "phase Pearson r", "Higher is better; a flat result scores 0.", (0.0, 1.0)),
     Quantity("frc50", None, "FRC50, cycles/px", "Higher is better: detail kept at half correlation; blind to blur."),
-    Quantity("excess_nll", None, "excess NLL", "Nearer to 0 is better: above, data unexplained; below, noise fitted."),
+    Quantity(
+        "excess_nll",
+        None,
+        "excess NLL, nats per pattern",
+        "Nearer to 0 is better: above, data unexplained; below, noise fitted.",
+    ),
 )
 
 
@@ -54,7 +59,7 @@ def quality_against_dose(data: ReportData, scores: Scores, quantity: Quantity) -
     """One panel per view: each method's score over the doses, with intervals, and the bound for the phase error."""
     charts = []
     limits = _shared_limits(data, scores, quantity)
-    x_axis = _dose_axis(data)
+    x_axis = _dose_axis(sorted({dose for dose, _ in scores.cells()} & set(data.doses)))
     for view in data.views:
         series = [_dose_series(data, scores, quantity, view, m, method_style(m).dash) for m in METHODS]
         if quantity.metric == "rmse":
@@ -139,7 +144,7 @@ def frc_charts(data: ReportData) -> list[Markup]:
             x_axis = Axis("spatial frequency, cycles/px", limits=(0.0, 0.5))
             y_axis = Axis("FRC", limits=(floor, 1.0))
             title = f"{cell.view}, {dose_text(cell.dose)}"
-            charts.append(draw(Chart(title, text, x_axis, y_axis, series, (Rule(0.5, "0.5"),), direct_labels=False)))
+            charts.append(draw(Chart(title, text, x_axis, y_axis, series, (Rule(0.5, ""),), direct_labels=False)))
     return charts
 
 
@@ -164,8 +169,8 @@ def _view_title(data: ReportData, view: str) -> str:
     return f"{view}, overlap {fixed_text(statistics.median(overlaps))}" if overlaps else view
 
 
-def _dose_axis(data: ReportData) -> Axis:
-    doses = sorted(data.doses)
+def _dose_axis(doses: Sequence[float]) -> Axis:
+    """All scored doses, the same in every panel; a single one stands in the middle."""
     if len(doses) < 2:
         centre = doses[0] if doses else 1.0
         return Axis(DOSE_LABEL, log=True, limits=(centre / 2, centre * 2), ticks=((centre, dose_text(centre)),))

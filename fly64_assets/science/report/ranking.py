@@ -26,11 +26,16 @@ def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
     >>> among = [(1e3, "dense"), (1e4, "dense"), (1e3, "sparse"), (1e4, "sparse")]
     >>> cells_text([(1e3, "dense"), (1e4, "dense"), (1e4, "sparse")], among)
     'dense at every dose and sparse at 10⁴'
+    >>> cells_text([(1e3, "dense"), (1e3, "sparse")], among)
+    'every view at 10³'
     >>> cells_text(among, among)
     'every cell'
     """
     if len(among) > 1 and set(cells) == set(among):
         return "every cell"
+    doses = sorted({dose for dose, _ in cells})
+    if set(cells) == {c for c in among if c[0] in doses} and all(sum(c[0] == d for c in cells) > 1 for d in doses):
+        return f"every view at {listed([dose_text(d) for d in doses], limit=8)}"
     by_view: dict[str, list[float]] = defaultdict(list)
     for dose, view in cells:
         by_view[view].append(dose)

@@ -63,6 +63,7 @@ def render_report(data: ReportData) -> str:
         sanity_table=tables.sanity(data, scores),
         sanity_verdict=tables.sanity_verdict(data, scores),
         states=tables.states(data),
+        reasons=tables.reasons(data),
         alignment_table=tables.alignment(data),
         scan_picture=_data_uri(data.scan_png) if data.scan_png else None,
         pictures=pictures,

@@ -10,7 +10,7 @@ import numpy as np
 from fly64_assets.science.records import METHODS, SPLITS
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
-from fly64_assets.science.report.ranking import leaders
+from fly64_assets.science.report.ranking import cells_text, leaders
 from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores, is_registered, wide_records
 from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text
 
@@ -64,6 +64,17 @@ def states(data: ReportData) -> Table:
         for v in data.views
     )
     return Table(("view", *(dose_text(d) for d in doses)), rows, 1, (("", 1), ("photons per pattern", len(doses))))
+
+
+def reasons(data: ReportData) -> list[tuple[str, str, str]]:
+    """State, cells and reason of what is not done; cells with the same reason together."""
+    cells = data.all_cells()
+    everything = [(c.dose, c.view) for c in cells]
+    found: dict[tuple[str, str], list[tuple[float, str]]] = {}
+    for cell in cells:
+        if cell.status != "done":
+            found.setdefault((cell.status, cell.reason), []).append((cell.dose, cell.view))
+    return [(status, cells_text(mine, everything), reason) for (status, reason), mine in found.items()]
 
 
 def headline(data: ReportData, scores: Scores) -> Table:
@@ -144,7 +155,7 @@ def _scored(record: Mapping[str, Any], column: str) -> TableCell:
     text = fixed_text(record[column], _SCORE_COLUMNS[column][1])
     if column == "frc50_cycles_per_px" and "no crossing" in record["note"]:
         return TableCell(f"≥ {text}", note=record["note"])
-    if not record["registration_ok"]:
+    if record["method"] in METHODS and not record["registration_ok"]:
         return TableCell(text, css="bad", note=record["note"] or "registration failed")
     return TableCell(text)
 

@@ -59,3 +59,21 @@ def test_errors_are_method_minus_truth_on_one_symmetric_scale() -> None:
     low, high = module._row_limits("phase error", columns, PANELS.mask)
     assert low == -high
     np.testing.assert_allclose(high, 0.1, atol=1e-6)
+
+
+def test_a_phase_of_more_than_a_turn_is_drawn_without_jumps() -> None:
+    phase = np.linspace(0, 9.0, 60)[None, :] * np.ones((40, 1))
+    truth = np.exp(1j * phase).astype(np.complex64)
+    panels = replace(PANELS, truth=truth, aligned={"pinn": (truth * np.exp(0.2j)).astype(np.complex64)})
+    of_truth, of_pinn = module._quantities(panels, None), module._quantities(panels, panels.aligned["pinn"])
+    np.testing.assert_allclose(np.diff(of_truth["phase"], axis=1), np.diff(phase, axis=1), atol=1e-5)
+    np.testing.assert_allclose(of_pinn["phase"] - of_truth["phase"], 0.2, atol=1e-5)
+
+
+def test_a_small_figure_for_the_catalog_fits_its_limit() -> None:
+    noise = np.random.default_rng(4).normal(scale=0.2, size=(4, 120, 220))
+    truth = np.exp(1j * np.linspace(-0.5, 0.5, 220) * np.ones((120, 1))).astype(np.complex64)
+    methods = ("pinn", "pinn_refined", "baseline", "pty_chi")
+    aligned = {m: (truth + n).astype(np.complex64) for m, n in zip(methods, noise, strict=True)}
+    panels = replace(PANELS, truth=truth, mask=np.ones(truth.shape, dtype=bool), aligned=aligned)
+    assert len(comparison_figure(panels, panel_in=1.2, max_bytes=60_000)) <= 60_000

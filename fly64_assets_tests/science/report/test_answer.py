@@ -98,7 +98,7 @@ def test_cells_that_are_not_done_are_named_and_not_judged() -> None:
         ((0.2, 0.6, 0.7), "down to 10⁴ by `pinn`"),
         ((0.6, 0.6, 0.7), "down to 10³ by `pinn`"),
         ((0.6, 0.4, 0.7), "down to 10⁵ by `pinn`"),
-        ((0.6, 0.6, 0.4), "at no scored dose by `pinn`"),
+        ((0.6, 0.6, 0.4), "no method reaches a phase SSIM of 0.50"),
     ],
 )
 def test_usefulness_must_hold_at_every_higher_dose(values: tuple, expected: str) -> None:
@@ -158,3 +158,13 @@ def test_leads_are_claimed_exactly_where_the_intervals_are_apart(scores: dict) -
     assert {method for method, _ in claimed} == set(leads)
     marked = [cell.css for row in headline(data, Scores(data.metrics)).rows for cell in row[2:]]
     assert marked.count("best") == sum(leads.values())
+
+
+def test_a_refinement_that_changed_nothing_is_said() -> None:
+    metrics = made_up_metrics()
+    plain = metrics[metrics["method"] == "pinn"]
+    others = metrics[metrics["method"] != "pinn_refined"]
+    same = pd.concat([others, plain.assign(method="pinn_refined")])
+    expected = "`pinn_refined` is `pinn` unchanged"
+    assert expected in _all_text(replace(made_up_study(), metrics=same))
+    assert expected not in _all_text(made_up_study())
