@@ -73,6 +73,22 @@ def test_doses_and_seeds_have_noise_of_their_own(tmp_path):
     assert np.abs(correlation).max() < 5 / np.sqrt(residuals.shape[1])
 
 
+def test_no_two_blocks_or_doses_share_a_stream(tmp_path):
+    """On a flat object all patterns expect the same, so that a shared stream would repeat the very counts."""
+    scan = small_scan()
+    flat = dataclasses.replace(scan, object=np.ones_like(scan.object))
+    simulate(flat, tmp_path, 1e3)
+    first = read_dataset(tmp_path / "train.npz")
+    block, place = np.divmod(first.scan_index, 64)
+    pairs = [(i, j) for i in range(len(block)) for j in range(i) if place[i] == place[j]]
+    assert pairs
+    counts = first.measurement.counts()
+    assert not any(np.array_equal(counts[i], counts[j]) for i, j in pairs)
+    simulate(flat, tmp_path, 1e3 + 1e-4)
+    again = read_dataset(tmp_path / "train.npz").measurement.counts()
+    assert not any(np.array_equal(a, b) for a, b in zip(counts, again, strict=True))
+
+
 def test_bytes_depend_on_neither_order_nor_chunks(tmp_path):
     scan = small_scan()
     for number, doses in enumerate(((1e3, 1e4), (1e4, 1e3))):
