@@ -173,6 +173,8 @@ def environment(study_name: StudyOption = "quick") -> None:
         "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
         "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": f"{first}|{view}",
     }
+    if os.environ.get("FLY64_DATA_ROOT"):  # files and catalog belong together, also after `FLY64_DATA_ROOT=x fly64 ...`
+        variables["FLY64_DATA_ROOT"] = str(root)
     for name, value in variables.items():
         sys.stdout.write(f"export {name}='{value}'\n")
 
