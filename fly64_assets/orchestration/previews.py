@@ -1,6 +1,7 @@
 """Metadata for the catalog: small pictures and tables."""
 
 import base64
+import math
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -29,9 +30,15 @@ def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
 
 
 def plain(value: Any) -> str | int | float | bool | None:
-    """A value as the plain Python scalar that the catalog accepts (numpy scalars are not)."""
+    """A value as the plain Python scalar that the catalog accepts: no numpy scalar, and no NaN, which no browser reads.
+
+    >>> plain(1.5), plain(float("nan")), plain((2, 3))
+    (1.5, None, '(2, 3)')
+    """
     if hasattr(value, "item"):
         value = value.item()
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
