@@ -27,7 +27,9 @@ class ProbeOptions(Options):
     )
     pupil_radius_cycles_per_px: Annotated[float, Field(gt=0, lt=0.5)] = 0.16
     defocus_rad: float = Field(default=5.53, description="Quadratic phase at the pupil's edge, rad.")
-    aberration_rad: float = Field(default=0.0, ge=0, description="RMS of a smooth random pupil phase that structures the probe.")
+    aberration_rad: float = Field(
+        default=0.0, ge=0, description="RMS of a smooth random pupil phase that structures the probe."
+    )
     central_stop_fraction: float = Field(default=0.5, ge=0, lt=1, description="zone_plate: stop radius / pupil radius.")
     fwhm_px: PositiveFloat = Field(default=16.0, description="gaussian: full width at half maximum of the intensity.")
     file: str | None = Field(default=None, description="file: NPZ with probeGuess, (N, N) or (modes, N, N).")
@@ -41,7 +43,9 @@ class ObjectOptions(Options):
     phase_range_rad: PositiveFloat = 1.2
     minimum_amplitude: Fraction = 0.75
     blur_px: float = Field(
-        default=1.0, ge=0, description="Gaussian sigma that keeps the object band-limited, so that interpolations agree."
+        default=1.0,
+        ge=0,
+        description="Gaussian sigma that keeps the object band-limited, so that interpolations agree.",
     )
     file: str | None = Field(default=None, description="file: an image, or an NPZ with objectGuess.")
 
@@ -52,7 +56,9 @@ class PositionOptions(Options):
     kind: Literal["raster", "spiral"] = "raster"
     step_px: PositiveFloat = 5.0
     n_positions: PositiveInt | None = Field(default=None, description="Exactly this many, the step following from it.")
-    margin_px: float = Field(default=0.0, ge=0, description="Kept free between the outermost patches and the object's edge.")
+    margin_px: float = Field(
+        default=0.0, ge=0, description="Kept free between the outermost patches and the object's edge."
+    )
     jitter_fraction: float = Field(default=0.35, ge=0, le=1, description="Uniform jitter, in steps, peak to peak / 2.")
     whole_pixels: bool = Field(
         default=False, description="Round positions to whole pixels, where every solver's interpolation agrees exactly."
@@ -66,13 +72,16 @@ class PtyChiOptions(Options):
     epochs: PositiveInt = Field(default=120, le=10_000)
     batch_size: PositiveInt = 128
     batching: Literal["compact", "uniform", "random"] = Field(
-        default="compact", description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none."
+        default="compact",
+        description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none.",
     )
     momentum: float = Field(default=0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
     noise_model: Literal["gaussian", "poisson"] = Field(default="gaussian", description="LSQML and Autodiff only.")
     step_size: float = Field(default=0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
     refine_probe: bool = Field(default=False, description="False: the probe is known and stays as it is.")
-    start: Literal["flat", "pinn"] = Field(default="flat", description="pinn: start from the PINN's object of the same cell.")
+    start: Literal["flat", "pinn"] = Field(
+        default="flat", description="pinn: start from the PINN's object of the same cell."
+    )
     device: Literal["cpu", "gpu"] = Field(default="cpu", description="gpu: falls back to the CPU where there is none.")
     threads: PositiveInt = Field(default=1, description="Results are bit-identical only for equal thread counts.")
 
@@ -100,7 +109,9 @@ class ScanOptions(Options):
     pixel_size_m: PositiveFloat = 1e-8
     photon_energy_ev: PositiveFloat = 8_000.0
     detector_distance_m: PositiveFloat = 1.0
-    seed: int = Field(default=0, ge=0, description="Seeds object, probe structure and jitter; shared by all study seeds.")
+    seed: int = Field(
+        default=0, ge=0, description="Seeds object, probe structure and jitter; shared by all study seeds."
+    )
 
     @model_validator(mode="after")
     def _file_when_needed(self) -> "ScanOptions":
@@ -121,18 +132,28 @@ class SplitOptions(Options):
 class DoseOptions(Options):
     """How a dose comes about."""
 
-    method: Literal["simulate", "thin"] = Field(default="simulate", description="thin: binomial thinning of measured counts.")
-    tolerance: PositiveFloat = Field(default=0.05, description="Blocking check: relative deviation allowed beside 5 standard errors.")
+    method: Literal["simulate", "thin"] = Field(
+        default="simulate", description="thin: binomial thinning of measured counts."
+    )
+    tolerance: PositiveFloat = Field(
+        default=0.05, description="Blocking check: relative deviation allowed beside 5 standard errors."
+    )
 
 
 class ViewOptions(Options):
     """Which positions a view keeps and how a network groups them."""
 
-    overlap: float | None = Field(default=None, ge=0, lt=1, description="Keep positions at least (1 - overlap) * D apart.")
+    overlap: float | None = Field(
+        default=None, ge=0, lt=1, description="Keep positions at least (1 - overlap) * D apart."
+    )
     s_img: Fraction | None = Field(default=None, description="Keep this fraction of the positions instead.")
     gridsize: Literal[1, 2] = 2
-    neighbor_count: PositiveInt = Field(default=7, description="K nearest neighbours that groups draw from; > 4 for gridsize 2.")
-    groups_per_position: PositiveFloat = Field(default=1.0, description="> 1 oversamples: groups drawn from the K nearest.")
+    neighbor_count: PositiveInt = Field(
+        default=7, description="K nearest neighbours that groups draw from; > 4 for gridsize 2."
+    )
+    groups_per_position: PositiveFloat = Field(
+        default=1.0, description="> 1 oversamples: groups drawn from the K nearest."
+    )
     probe_diameter_px: PositiveFloat | None = Field(default=None, description="D; measured from the probe when absent.")
     min_train_positions: PositiveInt = Field(default=20, description="Fewer kept train positions: a recorded skip.")
     network: str = Field(default="pinn", description="Kind of network, a name in the registry: pinn or supervised.")
@@ -143,7 +164,7 @@ class ViewOptions(Options):
             message = "a view thins by overlap or by s_img: give one of them (neither keeps every position)"
             raise ValueError(message)
         if self.gridsize == 2 and self.neighbor_count <= 4:
-            message = f"OVERSAMPLING-001: neighbor_count must exceed the 4 patterns of a gridsize-2 group, got {self.neighbor_count}"
+            message = f"OVERSAMPLING-001: gridsize 2 needs neighbor_count above the 4 of a group, got {self.neighbor_count}"
             raise ValueError(message)
         if self.gridsize == 1 and self.groups_per_position > 1:
             message = "OVERSAMPLING-001: groups_per_position above 1 needs gridsize 2: one position is one group"
@@ -156,12 +177,16 @@ class TrainingOptions(Options):
 
     epochs: PositiveInt = Field(default=40, le=100_000)
     batch_size: PositiveInt = Field(default=16, le=4096)
-    groups_per_epoch: PositiveInt | None = Field(default=256, description="Groups drawn per epoch; null: every group once.")
+    groups_per_epoch: PositiveInt | None = Field(
+        default=256, description="Groups drawn per epoch; null: every group once."
+    )
     learning_rate: PositiveFloat = Field(default=2e-3, le=1.0)
     width: PositiveInt = Field(default=32, le=512, description="Base number of channels.")
     n_images: PositiveInt | None = Field(default=None, description="Limit of training patterns.")
     validation_fraction: float = Field(default=0.1, ge=0, lt=0.5)
-    patience: PositiveInt = Field(default=15, description="Epochs without a better validation loss before training ends.")
+    patience: PositiveInt = Field(
+        default=15, description="Epochs without a better validation loss before training ends."
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     deterministic: bool = True
@@ -184,6 +209,10 @@ class ScoringOptions(Options):
     illumination_threshold: Fraction = Field(
         default=0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."
     )
-    max_shift_px: PositiveFloat = Field(default=8.0, description="The largest registration shift that is believed, per axis.")
+    max_shift_px: PositiveFloat = Field(
+        default=8.0, description="The largest registration shift that is believed, per axis."
+    )
     bootstrap_samples: int = Field(default=200, ge=0, description="0: no intervals.")
-    bound_patches: int = Field(default=4, ge=0, description="Windows of the view on which the Fisher bound is computed; 0: none.")
+    bound_patches: int = Field(
+        default=4, ge=0, description="Windows of the view on which the Fisher bound is computed; 0: none."
+    )

@@ -80,7 +80,7 @@ def test_base_npz_gives_object_probe_and_positions(tmp_path):
     base = make_scan(options)
     for field in ("object", "probe", "positions_xy_px", "scan_index"):
         assert np.array_equal(getattr(scan, field), getattr(base, field))
-    with pytest.raises(ScanInputError, match="32 px wide; scan.patch_size_px says 64"):
+    with pytest.raises(ScanInputError, match=r"32 px wide; scan.patch_size_px says 64"):
         make_scan(options.model_copy(update={"patch_size_px": 64}))
     np.savez(tmp_path / "base.npz", objectGuess=scan.object[:60], probeGuess=scan.probe[0], xcoords=x, ycoords=y)
     with pytest.raises(ScanInputError, match="patches leave the object of 60 x 84 px"):
@@ -88,7 +88,7 @@ def test_base_npz_gives_object_probe_and_positions(tmp_path):
 
 
 def test_input_files_are_found_or_explained(tmp_path, monkeypatch):
-    with pytest.raises(ScanInputError, match="FLY64_ABSENT is not set.*fly64 import"):
+    with pytest.raises(ScanInputError, match=r"FLY64_ABSENT is not set.*fly64 import"):
         resolve_input_file("$FLY64_ABSENT")
     with pytest.raises(ScanInputError, match="there is no file"):
         resolve_input_file(str(tmp_path / "none.npz"))
