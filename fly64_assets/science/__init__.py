@@ -1,1 +1,1 @@
-"""The science: physics, contracts, views, networks, reconstruction, metrics, report. Knows neither Dagster nor studies."""
+"""The science: physics, contracts, views, networks, reconstruction, metrics, report; without Dagster or studies."""
