@@ -164,7 +164,7 @@ class ViewOptions(Options):
             message = "a view thins by overlap or by s_img: give one of them (neither keeps every position)"
             raise ValueError(message)
         if self.gridsize == 2 and self.neighbor_count <= 4:
-            message = f"OVERSAMPLING-001: gridsize 2 needs neighbor_count above its group of 4, got {self.neighbor_count}"
+            message = f"OVERSAMPLING-001: gridsize 2 needs neighbor_count above 4, got {self.neighbor_count}"
             raise ValueError(message)
         if self.gridsize == 1 and self.groups_per_position > 1:
             message = "OVERSAMPLING-001: groups_per_position above 1 needs gridsize 2: one position is one group"

@@ -51,7 +51,9 @@ def test_a_shifted_object_gives_shifted_patches():
     obj = complex_noise((80, 60))
     positions = np.array([[25.3, 30.7], [31.0, 41.25]])
     rolled = np.roll(obj, (5, 3), axis=(0, 1))
-    assert np.allclose(extract_patches(obj, positions, 32), extract_patches(rolled, positions + np.array([3, 5]), 32), atol=1e-6)
+    assert np.allclose(
+        extract_patches(obj, positions, 32), extract_patches(rolled, positions + np.array([3, 5]), 32), atol=1e-6
+    )
 
 
 def test_intensity_is_the_centred_discrete_fourier_transform():
