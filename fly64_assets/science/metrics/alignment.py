@@ -247,31 +247,31 @@ def _correlation_shift(
 def _refine(
     image: Image, truth: Image, weight: np.ndarray, start: _Fit, max_shift_px: float, *, tolerance: float
 ) -> _Fit:
-    """Gauss-Newton on ramp, shift (unless there is none to trust) and scale, as long as the residual falls.
+    """Gauss-Newton on ramp, shift (unless there is none to trust) and scale.
 
-    ``tolerance`` is a step in pixels, or in radians across the grid, below which it ends.
+    It ends at steps below ``tolerance``, in pixels or in radians across the grid, and not where the
+    residual stops falling: noise that crosses the region's edge moves that. Without an end the start stands.
     """
     basis = _basis(truth, with_shift=not start.reason)
     lit = weight > 0
     w = np.sqrt(weight[lit])
     columns = np.stack([_as_real(w * b[lit]) for b in basis], axis=1)
     inverse = np.linalg.pinv(columns.T @ columns, hermitian=True)
-    best, ramp, shift = _Fit(start.ramp, start.shift, start.reason, np.inf), start.ramp, start.shift
+    ramp, shift = start.ramp, start.shift
+    first = np.inf
     for _ in range(_REFINEMENTS):
         moved = _transformed(image, shift, ramp)
         error = (truth - _scale(moved, truth, weight) * moved)[lit] * w
         residual = float(np.sum(np.abs(error) ** 2))
-        if residual >= best.residual:
-            break
-        best = _Fit(ramp, shift, start.reason, residual)
+        first = min(first, residual)
         step = inverse @ (columns.T @ _as_real(error))
         if max(np.abs(step[2:4]).max() * max(image.shape), np.abs(step[4:]).max(initial=0.0)) < tolerance:
-            break
+            return _Fit(ramp, shift, start.reason, residual)
         ramp = ramp + step[2:4]
         shift = shift + step[4:6] if not start.reason else shift
         if np.abs(shift).max() > max_shift_px:
-            return _Fit(best.ramp, np.zeros(2), f"the shift left the bound of {max_shift_px:g} px", residual)
-    return best
+            return _Fit(start.ramp, np.zeros(2), f"the shift left the bound of {max_shift_px:g} px", residual)
+    return _Fit(start.ramp, start.shift, start.reason, first)
 
 
 def _as_real(values: np.ndarray) -> np.ndarray:
