@@ -94,6 +94,7 @@ def study_automation(
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
     """The schedule and the sensor of a study."""
     study = workspace.study
+
     def evaluate(instance: dg.DagsterInstance, cause: str) -> list[dg.RunRequest] | dg.SkipReason:
         freshness = Freshness(study, instance, workspace.data_root, code_versions, sizes_only=True)
         decision = decide(freshness, study.schedule.max_failures)
