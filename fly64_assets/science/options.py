@@ -175,13 +175,13 @@ class ViewOptions(Options):
 class TrainingOptions(Options):
     """How a network is trained. Fields marked (execution) do not enter the parameter hash."""
 
-    epochs: PositiveInt = Field(default=40, le=100_000)
+    epochs: PositiveInt = Field(default=24, le=100_000)
     batch_size: PositiveInt = Field(default=16, le=4096)
     groups_per_epoch: PositiveInt | None = Field(
         default=256, description="Groups drawn per epoch; null: every group once."
     )
     learning_rate: PositiveFloat = Field(default=2e-3, le=1.0)
-    width: PositiveInt = Field(default=32, le=512, description="Base number of channels.")
+    width: PositiveInt = Field(default=24, le=512, description="Base number of channels.")
     n_images: PositiveInt | None = Field(default=None, description="Limit of training patterns.")
     validation_fraction: float = Field(default=0.1, ge=0, lt=0.5)
     patience: PositiveInt = Field(

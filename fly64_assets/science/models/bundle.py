@@ -223,6 +223,15 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_size: int) -
     if entries and min(entry.header_offset for entry in entries) != 0:
         message = f"{path}: no intact zip file: it does not begin with its first member"
         raise BundleError(message)
+    _check_names(path, names)
+    for entry in entries:
+        _check_entry(path, entry)
+    if entries[0].file_size > _MAX_MANIFEST_BYTES or sum(entry.file_size for entry in entries) > file_size:
+        message = f"{path}: members claim more bytes than the file of {file_size} bytes holds"
+        raise BundleError(message)
+
+
+def _check_names(path: Path, names: list[str]) -> None:
     for name in names:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/") or ":" in name:
             message = f"{path}: member {name!r} points outside the bundle"
@@ -236,22 +245,21 @@ def _check_entries(path: Path, entries: list[zipfile.ZipInfo], file_size: int) -
     if tuple(names) != MEMBERS:
         message = f"{path}: members stand in the order {names}, expected {list(MEMBERS)}"
         raise BundleError(message)
-    for entry in entries:
-        kind = entry.external_attr >> 16 & 0o170000
-        if kind not in (0, 0o100000):
-            message = f"{path}: member {entry.filename} is no regular file (mode {kind:o}); links are refused"
-            raise BundleError(message)
-        if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
-            message = (
-                f"{path}: member {entry.filename} is compressed ({entry.compress_size} to {entry.file_size} bytes); "
-                "members are stored"
-            )
-            raise BundleError(message)
-        if entry.flag_bits & 0x1:
-            message = f"{path}: member {entry.filename} is encrypted"
-            raise BundleError(message)
-    if entries[0].file_size > _MAX_MANIFEST_BYTES or sum(entry.file_size for entry in entries) > file_size:
-        message = f"{path}: members claim more bytes than the file of {file_size} bytes holds"
+
+
+def _check_entry(path: Path, entry: zipfile.ZipInfo) -> None:
+    kind = entry.external_attr >> 16 & 0o170000
+    if kind not in (0, 0o100000):
+        message = f"{path}: member {entry.filename} is no regular file (mode {kind:o}); links are refused"
+        raise BundleError(message)
+    if entry.compress_type != zipfile.ZIP_STORED or entry.compress_size != entry.file_size:
+        message = (
+            f"{path}: member {entry.filename} is compressed ({entry.compress_size} to {entry.file_size} bytes); "
+            "members are stored"
+        )
+        raise BundleError(message)
+    if entry.flag_bits & 0x1:
+        message = f"{path}: member {entry.filename} is encrypted"
         raise BundleError(message)
 
 
@@ -278,8 +286,8 @@ def _read_arrays(path: Path, content: bytes) -> dict[str, np.ndarray]:
     try:
         with h5py.File(io.BytesIO(content), "r") as file:
             arrays: dict[str, np.ndarray] = {}
-            for name in file:
-                _collect(path, file, name, arrays, len(content))
+            for name in list(file.keys()):
+                _collect(path, file, str(name), arrays, len(content))
             return arrays
     except (OSError, KeyError, RuntimeError) as error:
         message = f"{path}: {WEIGHTS} is no readable HDF5 file: {error}"
@@ -296,11 +304,11 @@ def _collect(path: Path, group: h5py.Group, name: str, arrays: dict[str, np.ndar
         if where != _WEIGHT_PREFIX.rstrip("/"):
             message = f"{path}: {WEIGHTS}: unknown group {where}"
             raise BundleError(message)
-        for inner in item:
-            _collect(path, item, inner, arrays, limit)
+        for inner in list(item.keys()):
+            _collect(path, item, str(inner), arrays, limit)
         return
     plain = isinstance(item, h5py.Dataset) and item.dtype in (np.dtype("<f4"), np.dtype("<c8"))
-    if not plain or item.chunks is not None or item.is_virtual or item.external:
+    if not isinstance(item, h5py.Dataset) or not plain or item.chunks is not None or item.is_virtual or item.external:
         message = f"{path}: {WEIGHTS}: {where} is no plain float32 or complex64 array"
         raise BundleError(message)
     if item.nbytes > limit:

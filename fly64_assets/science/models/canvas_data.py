@@ -78,7 +78,7 @@ class CanvasData:
         self.shape = (parts[0].grid.groups, *parts[0].grid.shape)
         self._lift = lift
         self.squared_scale = counts_scale.square()[:, None, None]
-        self.illumination = sum(part.grid.illumination(probe) for part in parts).clamp(min=0)
+        self.illumination = torch.stack([part.grid.illumination(probe) for part in parts]).sum(0).clamp(min=0)
         total = self.illumination.sum(dim=(-2, -1), keepdim=True)
         self._typical = self.illumination.square().sum(dim=(-2, -1), keepdim=True) / total
         self._balance = torch.rsqrt(self.illumination / self._typical + _DARK_FLOOR)
@@ -104,7 +104,7 @@ class CanvasData:
             fields = far_fields(part.grid.gather(canvas), self.probe)
             intensity = summed_intensity(fields)
             score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
-            if judgement is not None:
+            if judgement is not None and judged_score is not None:
                 counts, scale = judgement.counts, judgement.squared_scale
                 judged_score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
             deviance += float(half_deviance(scale * intensity + BACKGROUND_COUNTS, counts))

@@ -148,7 +148,9 @@ class CanvasBatches(Dataset):
             positions_xy_px=torch.from_numpy(layout.positions_xy_px[rows]),
             true_patches=torch.from_numpy(patches),
             canvas_shape=layout.canvas_shape,
-            symmetry=(int(rng.integers(4)), int(rng.integers(2)), int(rng.integers(2))) if self._symmetric else (0, 0, 0),
+            symmetry=(int(rng.integers(4)), int(rng.integers(2)), int(rng.integers(2)))
+            if self._symmetric
+            else (0, 0, 0),
         )
 
 
@@ -230,8 +232,9 @@ class GroupDataModule(LightningDataModule):
 
     def _layout_of(self, batch: int) -> GroupLayout:
         neighbourhoods = self._layouts.neighbourhoods
-        single = neighbourhoods is None or batch % GROUP_BATCH_EVERY == 0
-        return self._layouts.groups if single else neighbourhoods
+        if neighbourhoods is None or batch % GROUP_BATCH_EVERY == 0:
+            return self._layouts.groups
+        return neighbourhoods
 
     def _canvases_per_batch(self, layout: GroupLayout) -> int:
         """Canvases that hold about as many patterns as a batch of groups."""
@@ -241,9 +244,7 @@ class GroupDataModule(LightningDataModule):
     def _loader(
         self, plan: list[tuple[GroupLayout, Int64[np.ndarray, "_"]]], label: str, *, symmetric: bool
     ) -> DataLoader:
-        batches = CanvasBatches(
-            self._measurement, plan, (self._seed, label), self._true_patches, symmetric=symmetric
-        )
+        batches = CanvasBatches(self._measurement, plan, (self._seed, label), self._true_patches, symmetric=symmetric)
         return DataLoader(batches, batch_size=None, num_workers=self._options.num_workers)
 
 

@@ -138,6 +138,14 @@ def _judgement(batch: TrainingBatch) -> Judgement:
     return Judgement(batch.judging, batch.judging_scale.square()[:, None, None, None])
 
 
+def _network(module: LightningModule) -> torch.nn.Module:
+    network = module.network
+    if not isinstance(network, torch.nn.Module):
+        message = f"{type(module).__name__}.network is no module"
+        raise TypeError(message)
+    return network
+
+
 class MovingAverage(Callback):
     """Validates and ends with an exponential moving average of the weights, which generalises better than the last."""
 
@@ -151,7 +159,7 @@ class MovingAverage(Callback):
         del trainer
         self._steps += 1
         decay = min(_EMA_DECAY, self._steps / (self._steps + 10))
-        for name, value in pl_module.network.state_dict().items():
+        for name, value in _network(pl_module).state_dict().items():
             if name in self._average:
                 self._average[name].lerp_(value, 1 - decay)
             else:
@@ -160,14 +168,14 @@ class MovingAverage(Callback):
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the average in."""
         del trainer
-        self._live = {name: value.detach().clone() for name, value in pl_module.network.state_dict().items()}
+        self._live = {name: value.detach().clone() for name, value in _network(pl_module).state_dict().items()}
         if self._average:
-            pl_module.network.load_state_dict(self._average)
+            _network(pl_module).load_state_dict(self._average)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Swap the live weights back."""
         del trainer
-        pl_module.network.load_state_dict(self._live)
+        _network(pl_module).load_state_dict(self._live)
 
     def weights(self) -> dict[str, torch.Tensor]:
         """The averaged weights."""
@@ -184,12 +192,10 @@ class MovingAverage(Callback):
 
 
 class History(Callback):
-    """Keeps one row per epoch and the best weights, ends training on a plateau, and tells the listener."""
+    """Keeps one row per epoch and the best weights, and ends training on a plateau."""
 
-    def __init__(
-        self, average: MovingAverage, options: TrainingOptions, stage: str, progress: ProgressListener
-    ) -> None:
-        self._average, self._options, self._stage, self._progress = average, options, stage, progress
+    def __init__(self, average: MovingAverage, options: TrainingOptions) -> None:
+        self._average, self._options = average, options
         self.rows: list[dict[str, float | int]] = []
         self.best_loss = float("inf")
         self.best_epoch = 0
@@ -200,10 +206,6 @@ class History(Callback):
     def on_fit_start(self, *_: object) -> None:
         """Start the clock."""
         self._clock = time.process_time()
-
-    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
-        """Let the listener cancel between steps, not only between epochs."""
-        self._progress(Progress(self._stage, trainer.current_epoch, self._options.epochs))
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Record the epoch; validation has run by now."""
@@ -223,7 +225,6 @@ class History(Callback):
             self.best_weights = self._average.weights()
         if trainer.current_epoch + 1 - self.best_epoch >= self._options.patience:
             trainer.should_stop = True
-        self._progress(Progress(self._stage, trainer.current_epoch + 1, self._options.epochs, row["validation_loss"]))
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints."""
@@ -256,6 +257,27 @@ class Checkpoint(Callback):
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(self._path)
+
+
+class Reports(Callback):
+    """Tells the listener, after every step, so that it can cancel soon. Comes last: an epoch is then safely stored."""
+
+    def __init__(self, history: History, epochs: int, stage: str, progress: ProgressListener) -> None:
+        self._history, self._epochs, self._stage, self._progress = history, epochs, stage, progress
+
+    def on_train_batch_end(self, trainer: Trainer, *_: object) -> None:
+        """Report the epochs completed so far."""
+        self._report(trainer.current_epoch)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Report the epoch and its loss."""
+        del pl_module
+        self._report(trainer.current_epoch + 1)
+
+    def _report(self, done: int) -> None:
+        rows = self._history.rows
+        loss = rows[-1]["validation_loss"] if rows else None
+        self._progress(Progress(self._stage, done, self._epochs, loss))
 
 
 def write_history(path: Path, rows: list[dict[str, float | int]]) -> None:

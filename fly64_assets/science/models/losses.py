@@ -38,6 +38,9 @@ def counts_losses(
         canvas, previous = found.detach(), canvas
         seen = data.look(canvas, judgement)
         deviances.append(seen.half_deviance / float(photons))
+        if seen.judged_score is None:
+            message = "the judging photons were not looked at"
+            raise RuntimeError(message)
         downhill = squared_scale * seen.judged_score
         surrogate = surrogate - 2 * (downhill.real * found.real + downhill.imag * found.imag).sum() / photons
     return surrogate, deviances

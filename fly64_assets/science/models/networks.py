@@ -69,9 +69,11 @@ class UNet(nn.Module):
         self.middle = nn.Sequential(_conv(width, 2 * width), _conv(2 * width, 2 * width))
         self.bottom = nn.Sequential(_conv(2 * width, 2 * width), _conv(2 * width, 2 * width))
         self.rise = _conv(4 * width, width)
-        self.leave = nn.Sequential(_conv(2 * width, width), nn.Conv2d(width, block * outputs, 1))
-        nn.init.zeros_(self.leave[-1].weight)
-        nn.init.zeros_(self.leave[-1].bias)
+        last = nn.Conv2d(width, block * outputs, 1)
+        nn.init.zeros_(last.weight)
+        if last.bias is not None:
+            nn.init.zeros_(last.bias)
+        self.leave = nn.Sequential(_conv(2 * width, width), last)
 
     def forward(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b o H W"]:
         """Map features to outputs."""
@@ -139,7 +141,7 @@ class UnrolledNetwork(nn.Module):
     def __init__(self, stages: int, width: int) -> None:
         super().__init__()
         self.stages = nn.ModuleList(Stage(width) for _ in range(stages))
-        self.to(memory_format=torch.channels_last)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # the stubs lack this form
 
     def forward(self, data: CanvasData) -> Complex64[torch.Tensor, "groups H W"]:
         """The object on every group's canvas."""

@@ -4,15 +4,19 @@ import contextlib
 import hashlib
 import json
 import logging
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fly64_assets.science.arrays import ObjectPatches, PositionsXY
 from fly64_assets.science.contract import read_dataset
@@ -23,6 +27,7 @@ from fly64_assets.science.models.lightning_modules import (
     Checkpoint,
     History,
     MovingAverage,
+    Reports,
     UnrolledModule,
     write_history,
 )
@@ -38,6 +43,7 @@ require_torch()
 
 from lightning.pytorch import Callback, Trainer  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
+from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
 
 BUNDLE_FILE = "wts.h5.zip"
 HISTORY_FILE = "history.csv"
@@ -148,12 +154,11 @@ class _Job:
         module = self._module(data.batches_per_epoch)
         initial = {name: value.clone() for name, value in module.network.state_dict().items()}
         average = MovingAverage()
-        history = History(average, self.training, f"train {self.view.network}", progress)
-        with _quiet_lightning():
-            trainer = self._trainer([average, history, *self._checkpoint()])
+        history = History(average, self.training)
+        reports = Reports(history, self.training.epochs, f"train {self.view.network}", progress)
+        with _quiet_lightning(), _interrupts_kept():
+            trainer = self._trainer([average, history, *self._checkpoint(), reports])
             trainer.fit(module, datamodule=data, ckpt_path=self._resume_from(), weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
         weights = history.best_weights
         module.network.load_state_dict(weights)
         verdicts = {
@@ -202,7 +207,7 @@ class _Job:
         """Around every seed, the patterns of about six groups."""
         positions = self.measurement.positions_xy_px
         count = min(NEIGHBOURHOOD_PATTERNS, len(chosen))
-        _, nearest = cKDTree(positions[chosen]).query(positions[seeds], k=np.arange(1, count + 1))
+        _, nearest = KDTree(positions[chosen]).query(positions[seeds], k=list(range(1, count + 1)))  # pyright: ignore[reportArgumentType]
         return GroupLayout.of(chosen[nearest], positions, self.measurement.patch_size_px)
 
     @property
@@ -228,7 +233,7 @@ class _Job:
             devices=1,
             precision=self.training.precision,
             max_epochs=self.training.epochs,
-            max_time=None if self.training.max_minutes is None else {"minutes": self.training.max_minutes},
+            max_time=None if self.training.max_minutes is None else timedelta(minutes=self.training.max_minutes),
             deterministic=self.training.deterministic,
             logger=logger,
             callbacks=callbacks,
@@ -305,7 +310,7 @@ def weight_verdicts(
 
 
 def learned_verdict(module: UnrolledModule, held_out: Iterable[TrainingBatch]) -> dict[str, Any]:
-    """Whether the network explains held-out counts better than a flat object does; losses in nats per photon above a perfect fit."""
+    """Whether the network explains held-out counts better than a flat object does; nats per photon."""
     trained, flat = module.counts_losses(held_out)
     details = {"held_out_nll_per_photon": trained, "flat_object_nll_per_photon": flat}
     return {"passed": trained < flat, "details": details}
@@ -329,6 +334,24 @@ def _hold_out(
         return kept, kept
     by_x = kept[np.argsort(positions_xy_px[kept, 0], kind="stable")]
     return np.sort(by_x[:-count]), np.sort(by_x[-count:])
+
+
+@contextlib.contextmanager
+def _interrupts_kept() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit and ignores it from then on; callers expect an interrupt, and a handler."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stopped
+        if isinstance(stopped, SIGTERMException):
+            sys.exit(128 + signal.SIGTERM)
+        raise
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
 
 
 @contextlib.contextmanager

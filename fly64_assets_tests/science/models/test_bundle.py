@@ -364,13 +364,22 @@ ATTACKS = {
     "declared array bomb": (lambda good: altered(good, WEIGHTS, edit_arrays(_sparse_bomb)), r"claims \d+ bytes"),
     "text as weight": (lambda good: altered(good, WEIGHTS, edit_arrays(_object_array)), "no plain float32"),
     "unknown group": (lambda good: altered(good, WEIGHTS, edit_arrays(_group)), "unknown group more"),
-    "wrong shape": (lambda good: altered(good, WEIGHTS, edit_arrays(_reshaped)), r"expected float32 \(\), found .*\(3,\)"),
-    "wrong type": (lambda good: altered(good, WEIGHTS, edit_arrays(_double)), r"expected float32 \(\), found complex64"),
+    "wrong shape": (
+        lambda good: altered(good, WEIGHTS, edit_arrays(_reshaped)),
+        r"expected float32 \(\), found .*\(3,\)",
+    ),
+    "wrong type": (
+        lambda good: altered(good, WEIGHTS, edit_arrays(_double)),
+        r"expected float32 \(\), found complex64",
+    ),
     "missing weight": (lambda good: altered(good, WEIGHTS, edit_arrays(_remove)), r"missing \['stages.0.step'\]"),
     "unknown weight": (lambda good: altered(good, WEIGHTS, edit_arrays(_more)), r"unknown \['stages.7.step'\]"),
     "NaN weight": (lambda good: altered(good, WEIGHTS, edit_arrays(_nan)), "1 of 1 values are not finite"),
     "infinite probe": (lambda good: altered(good, WEIGHTS, edit_arrays(_nan_probe)), "probe: expected finite"),
-    "probe of another size": (lambda good: altered(good, WEIGHTS, edit_arrays(_other_probe)), r"probe: expected finite"),
+    "probe of another size": (
+        lambda good: altered(good, WEIGHTS, edit_arrays(_other_probe)),
+        r"probe: expected finite",
+    ),
 }
 
 
@@ -379,7 +388,12 @@ def test_a_crafted_bundle_is_refused_and_runs_nothing(good, attack, monkeypatch,
     def forbidden(*_, **__):
         pytest.fail("code ran, or a file was unpickled or extracted")
 
-    for module, name in ((os, "system"), (torch, "load"), (zipfile.ZipFile, "extract"), (zipfile.ZipFile, "extractall")):
+    for module, name in (
+        (os, "system"),
+        (torch, "load"),
+        (zipfile.ZipFile, "extract"),
+        (zipfile.ZipFile, "extractall"),
+    ):
         monkeypatch.setattr(module, name, forbidden)
     craft, message = ATTACKS[attack]
     crafted = craft(good)
