@@ -175,7 +175,7 @@ class ViewOptions(Options):
 class TrainingOptions(Options):
     """How a network is trained. Fields marked (execution) do not enter the parameter hash."""
 
-    epochs: PositiveInt = Field(default=24, le=100_000)
+    epochs: PositiveInt = Field(default=18, le=100_000)
     batch_size: PositiveInt = Field(default=16, le=4096)
     groups_per_epoch: PositiveInt | None = Field(
         default=256, description="Groups drawn per epoch; null: every group once."

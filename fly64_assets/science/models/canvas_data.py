@@ -93,8 +93,20 @@ class CanvasData:
         return torch.ones(self.shape, dtype=torch.complex64, device=self.probe.device)
 
     @torch.no_grad()
-    def look(self, canvas: Complex64[torch.Tensor, "groups H W"], judgement: Judgement | None = None) -> Pass:
-        """Compare the canvas with all counts; with a judgement, also with its independent ones (single part only)."""
+    def look(
+        self,
+        canvas: Complex64[torch.Tensor, "groups H W"],
+        judgement: Judgement | None = None,
+        *,
+        valued: bool = True,
+    ) -> Pass:
+        """Compare the canvas with all counts: one pass over the data.
+
+        Args:
+            canvas: object estimates.
+            judgement: compare with these independent photons as well (single part only).
+            valued: also compute the half deviance; else it is NaN, and the pass cheaper.
+        """
         score = torch.zeros_like(canvas)
         judged_score = None if judgement is None else torch.zeros_like(canvas)
         deviance = 0.0
@@ -107,8 +119,10 @@ class CanvasData:
             if judgement is not None and judged_score is not None:
                 counts, scale = judgement.counts, judgement.squared_scale
                 judged_score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
+            if not valued:
+                continue
             deviance += float(half_deviance(scale * intensity + BACKGROUND_COUNTS, counts))
-        return Pass(score, deviance, judged_score)
+        return Pass(score, deviance if valued else float("nan"), judged_score)
 
     def _back(self, grid: PatchGrid, fields: torch.Tensor) -> torch.Tensor:
         return grid.scatter(back_fields(fields, self.probe))

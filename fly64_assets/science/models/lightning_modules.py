@@ -61,10 +61,15 @@ class UnrolledModule(LightningModule):
     def training_step(self, batch: TrainingBatch, batch_index: int) -> torch.Tensor:
         """Loss of one batch."""
         del batch_index
+        loss, last = self.training_loss(batch)
+        self.log("train_loss", last, on_step=False, on_epoch=True, batch_size=len(batch.seen))
+        return loss
+
+    def training_loss(self, batch: TrainingBatch) -> tuple[torch.Tensor, float]:
+        """What is differentiated, and the loss after the last stage."""
         turns, mirrored, conjugated = batch.symmetry
         loss, stages = self._losses(batch, Symmetry(turns, bool(mirrored), bool(conjugated)))
-        self.log("train_loss", stages[-1], on_step=False, on_epoch=True, batch_size=len(batch.seen))
-        return loss
+        return loss, stages[-1]
 
     def validation_step(self, batch: TrainingBatch, batch_index: int) -> None:
         """Loss of held-out canvases after the last stage."""

@@ -61,7 +61,7 @@ def patch_losses(
     canvas = previous = data.flat()
     errors = [patch_error(canvas, grid, data.probe, true_patches)]
     for stage in network.stages:
-        found = stage(canvas, previous, data.look(canvas).score, data, symmetry)
+        found = stage(canvas, previous, data.look(canvas, valued=False).score, data, symmetry)
         canvas, previous = found.detach(), canvas
         errors.append(patch_error(found, grid, data.probe, true_patches))
     return torch.stack(errors[1:]).sum(), [float(error.detach()) for error in errors]

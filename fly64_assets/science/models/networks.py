@@ -126,7 +126,7 @@ class Stage(nn.Module):
         m = data.margin_px
         inner = features[..., m : features.shape[-2] - m, m : features.shape[-1] - m]
         change = symmetry.revert(self.correct(symmetry.apply(inner)))
-        change = nn.functional.pad(change, (m, m, m, m))
+        change = nn.functional.pad(change.float(), (m, m, m, m))  # mixed precision returns halves
         return canvas + self.step * newton + self.momentum * moved + torch.complex(change[:, 0], change[:, 1])
 
 
@@ -147,5 +147,5 @@ class UnrolledNetwork(nn.Module):
         """The object on every group's canvas."""
         canvas = previous = data.flat()
         for stage in self.stages:
-            canvas, previous = stage(canvas, previous, data.look(canvas).score, data), canvas
+            canvas, previous = stage(canvas, previous, data.look(canvas, valued=False).score, data), canvas
         return canvas

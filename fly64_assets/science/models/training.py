@@ -51,7 +51,7 @@ LOG_FILE = "train.log"
 CHECKPOINT_FILE = "checkpoint.ckpt"
 PARAMETERS_FILE = "parameters.sha256"
 
-STAGES = 4
+STAGES = 6
 
 NEIGHBOURHOOD_PATTERNS = 24
 """Patterns on a training canvas that stands for a piece of the scan."""
@@ -61,6 +61,7 @@ _KNOWN_REMARKS = (
     ".*number of training batches.*",
     ".*Experiment logs directory.*",
     ".*exists and is not empty.*",
+    ".*does not have a deterministic implementation.*",
     ".*isinstance.treespec, LeafSpec.*",
 )
 
@@ -122,7 +123,7 @@ def train_network(
     if kind.needs_truth and dataset.object_patches is None:
         message = f"{dataset_path}: a {kind.name} network learns from Y, and the file has none"
         raise ValueError(message)
-    job = _Job(
+    job = TrainingJob(
         measurement=dataset.measurement,
         true_patches=dataset.object_patches if kind.needs_truth else None,
         view=view,
@@ -136,7 +137,9 @@ def train_network(
 
 
 @dataclass(frozen=True)
-class _Job:
+class TrainingJob:
+    """One training: its data, options and folder."""
+
     measurement: Measurement
     true_patches: ObjectPatches | None
     view: ViewOptions
@@ -149,9 +152,9 @@ class _Job:
         """Train, or go on training, and write the files."""
         limit_threads(self.training.threads)
         self.work_dir.mkdir(parents=True, exist_ok=True)
-        layouts = self._layouts()
+        layouts = self.layouts()
         data = GroupDataModule(self.measurement, layouts, self.training, self.seed, self.true_patches)
-        module = self._module(data.batches_per_epoch)
+        module = self.module(data.batches_per_epoch)
         initial = {name: value.clone() for name, value in module.network.state_dict().items()}
         average = MovingAverage()
         history = History(average, self.training)
@@ -177,7 +180,7 @@ class _Job:
             verdicts=verdicts,
         )
 
-    def _layouts(self) -> Layouts:
+    def layouts(self) -> Layouts:
         """Groups and neighbourhoods to train on, and those of held-out positions."""
         positions = self.measurement.positions_xy_px
         kept = _nearest_to_centre(positions, self.training.n_images)
@@ -214,7 +217,8 @@ class _Job:
     def _channels(self) -> int:
         return GROUP_SIZES[self.view.gridsize]
 
-    def _module(self, batches_per_epoch: int) -> UnrolledModule:
+    def module(self, batches_per_epoch: int) -> UnrolledModule:
+        """The network with its initial weights, ready to be trained."""
         torch.manual_seed(int(named_rng(self.seed, "weights").integers(1 << 62)))
         probe = self.measurement.probe
         return UnrolledModule(
@@ -234,7 +238,8 @@ class _Job:
             precision=self.training.precision,
             max_epochs=self.training.epochs,
             max_time=None if self.training.max_minutes is None else timedelta(minutes=self.training.max_minutes),
-            deterministic=self.training.deterministic,
+            # On a GPU some operators have no deterministic form: the fastest deterministic one is then asked for only.
+            deterministic=self.training.deterministic and ("warn" if torch.cuda.is_available() else True),
             logger=logger,
             callbacks=callbacks,
             enable_checkpointing=False,

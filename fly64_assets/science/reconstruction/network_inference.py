@@ -1,22 +1,23 @@
 """Applying a trained network to a measurement: no training, no truth."""
 
-import functools
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
+from jaxtyping import Complex64, Float32, Float64
 
+from fly64_assets.science.arrays import ProbeModes
 from fly64_assets.science.models.bundle import Bundle, read_bundle
 from fly64_assets.science.models.canvas_data import CanvasData, Part
 from fly64_assets.science.models.data_module import GroupLayout, lit_margin_px
 from fly64_assets.science.models.lift import SpectralLift, mirror_coupling
 from fly64_assets.science.options import RefineOptions
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, to_fft_order
-from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 from fly64_assets.science.reconstruction.refinement import refine_canvas
 from fly64_assets.science.reconstruction.scan_canvas import ScanCanvas
 from fly64_assets.science.reconstruction.stitching import merge_canvases
+from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 from fly64_assets.science.torch_runtime import limit_threads
 
 _BATCH_GROUPS = 16
@@ -51,7 +52,9 @@ def reconstruct_with_network(
     bundle = read_bundle(bundle_path)
     expected = bundle.manifest.network.patch_size_px
     if expected != measurement.patch_size_px:
-        message = f"{bundle_path}: trained on patches of {expected} px, the measurement has {measurement.patch_size_px} px"
+        message = (
+            f"{bundle_path}: trained on patches of {expected} px, the measurement has {measurement.patch_size_px} px"
+        )
         raise ValueError(message)
     limit_threads(threads)
     started = time.process_time()
@@ -81,25 +84,70 @@ def reconstruct_with_network(
     )
 
 
+def diffraction_to_obj(
+    bundle: Bundle,
+    amplitude: Float32[np.ndarray, "groups C N N"],
+    positions_xy_px: Float64[np.ndarray, "groups C 1 2"],
+    probe: Complex64[np.ndarray, "N N"] | ProbeModes,
+    counts_scale: float | None = None,
+) -> Complex64[np.ndarray, "groups C N N"]:
+    """The network on groups of patterns, each group on a canvas of its own: the patches of every group.
+
+    Args:
+        bundle: a trained network.
+        amplitude: measured amplitude over the counts scale, DC centred.
+        positions_xy_px: patch centres in pixels, in any frame.
+        probe: one mode or several.
+        counts_scale: ``(counts_scale * amplitude)**2`` are counts; that of the bundle's training if absent.
+
+    Returns:
+        Object patches; each group has a free global phase.
+    """
+    groups, channels, size = amplitude.shape[:3]
+    scale = bundle.manifest.network.counts_scale if counts_scale is None else counts_scale
+    positions = positions_xy_px.reshape(-1, 2)
+    layout = GroupLayout.of(np.arange(groups * channels).reshape(groups, channels), positions, size)
+    modes = probe[None] if probe.ndim == 2 else probe
+    counts = np.rint(np.square(scale * amplitude.astype(np.float64))).astype(np.float32)
+    data = _group_data(counts, layout, slice(None), modes, scale)
+    with torch.inference_mode():
+        return data.parts[0].grid.gather(bundle.network()(data)).numpy()
+
+
+def _group_data(
+    counts: np.ndarray, layout: GroupLayout, rows: slice, probe: ProbeModes, counts_scale: float
+) -> CanvasData:
+    grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), counts.shape[-1], layout.canvas_shape)
+    ordered = to_fft_order(torch.as_tensor(counts))
+    return CanvasData(
+        parts=(Part(grid, lambda: ordered),),
+        probe=torch.as_tensor(probe),
+        counts_scale=torch.full((len(counts),), counts_scale),
+        lift=_lift(layout.canvas_shape, probe),
+        margin_px=lit_margin_px(probe),
+    )
+
+
+def _lift(canvas_shape: tuple[int, int], probe: ProbeModes) -> SpectralLift:
+    return SpectralLift(mirror_coupling(probe), canvas_shape)
+
+
 def _stitched(bundle: Bundle, measurement: Measurement, method: str, progress: ProgressListener) -> np.ndarray:
     """Every pattern by itself, then merged with synchronised phases."""
     positions = measurement.positions_xy_px
     layout = GroupLayout.of(np.arange(len(positions))[:, None], positions, measurement.patch_size_px)
     canvases, weights = [], []
     network = bundle.network()
-    lift = SpectralLift(mirror_coupling(measurement.probe), layout.canvas_shape)
     margin = lit_margin_px(measurement.probe)
     inner = slice(margin, layout.canvas_shape[0] - margin)
     count = len(positions)
     for first in range(0, count, _BATCH_GROUPS):
-        rows = slice(first, first + _BATCH_GROUPS)
-        counts = to_fft_order(torch.as_tensor(measurement.counts(layout.groups[rows].ravel())))[:, None]
-        grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), counts.shape[-1], layout.canvas_shape)
-        scales = torch.full((len(counts),), measurement.counts_scale)
-        part = Part(grid, functools.partial(torch.clone, counts))
-        data = CanvasData((part,), torch.as_tensor(measurement.probe), scales, lift, margin)
+        rows = slice(first, min(first + _BATCH_GROUPS, count))
+        data = _group_data(
+            measurement.counts(rows)[:, None], layout, rows, measurement.probe, measurement.counts_scale
+        )
         canvases.append(network(data)[:, inner, inner].numpy())
         weights.append(data.illumination[:, inner, inner].numpy())
-        progress(Progress(f"reconstruct {method}", min(first + _BATCH_GROUPS, count), count))
+        progress(Progress(f"reconstruct {method}", rows.stop, count))
     corners = layout.corners_yx_px + margin
     return merge_canvases(np.concatenate(canvases), np.concatenate(weights), corners, measurement.object_shape)[0]

@@ -21,7 +21,12 @@ Canvas = Complex64[torch.Tensor, "1 H W"]
 
 @torch.no_grad()
 def refine_canvas(
-    data: CanvasData, canvas: Canvas, passes: int, *, stage: str = "refine", progress: ProgressListener = ignore_progress
+    data: CanvasData,
+    canvas: Canvas,
+    passes: int,
+    *,
+    stage: str = "refine",
+    progress: ProgressListener = ignore_progress,
 ) -> tuple[Canvas, list[float]]:
     """Lower the Poisson NLL plus smoothness prior by a fixed number of passes over the data.
 

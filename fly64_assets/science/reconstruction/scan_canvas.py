@@ -56,13 +56,13 @@ class ScanCanvas:
         )
         return cls(data, slice(top, top + height), slice(left, left + width), measurement.object_shape)
 
-    def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 H W"]) -> ComplexObject:
+    def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 h w"]) -> ComplexObject:
         """The canvas on the whole object grid, 1 outside it."""
         whole = np.ones(self.object_shape, np.complex64)
         whole[self.rows, self.columns] = canvas[0].cpu().numpy()
         return whole
 
-    def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 H W"]:
+    def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
         """Cut the canvas out of an object."""
         return torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)[None]
 

@@ -10,7 +10,7 @@ import scipy.sparse
 from jaxtyping import Complex64, Float32, Int64
 from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.sparse.linalg import eigsh
-from scipy.spatial import cKDTree
+from scipy.spatial import KDTree
 
 from fly64_assets.science.arrays import ComplexObject
 
@@ -83,7 +83,7 @@ def overlap_matrix(
     n = len(canvases)
     height, width = canvases.shape[1:]
     reach = float(np.hypot(height, width))
-    pairs = cKDTree(corners_yx_px).query_pairs(reach, output_type="ndarray")
+    pairs = KDTree(corners_yx_px).query_pairs(reach, output_type="ndarray")
     weighted = canvases * weights
     values = np.zeros(len(pairs), complex)
     for row, (i, j) in enumerate(pairs):
@@ -97,7 +97,7 @@ def overlap_matrix(
 
 def _leading_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
     """Phases of the leading eigenvector of the degree-normalised agreement matrix."""
-    n = agreement.shape[0]
+    n = agreement.shape[0]  # pyright: ignore[reportOptionalSubscript]
     if n == 1:
         return np.zeros(1)
     degree = np.asarray(abs(agreement).sum(axis=1)).ravel()
@@ -109,7 +109,7 @@ def _leading_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
         leading = vectors[:, -1]
     else:
         start = np.exp(1j * _tree_phases(agreement)) * np.sqrt(degree)
-        _, vectors = eigsh(normalised, k=1, which="LA", v0=start, tol=1e-6)
+        _, vectors = eigsh(normalised, k=1, which="LA", v0=start, tol=1e-6)  # pyright: ignore[reportArgumentType]
         leading = vectors[:, 0]
     return np.angle(leading)
 
@@ -117,7 +117,7 @@ def _leading_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
 def _tree_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
     """A first guess of the phases: carried along a spanning tree."""
     order, parents = breadth_first_order(abs(agreement), 0, directed=False)
-    phases = np.zeros(agreement.shape[0])
+    phases = np.zeros(agreement.shape[0])  # pyright: ignore[reportOptionalSubscript]
     for k in order[1:]:
         parent = parents[k]
         phases[k] = phases[parent] + np.angle(agreement[k, parent])

@@ -197,6 +197,11 @@ def test_worker_processes_do_not_change_the_result(dataset, trained, tmp_path):
     assert digest(train(dataset, tmp_path, options=options)) == digest(trained)
 
 
+def test_mixed_precision_trains(dataset, tmp_path):
+    options = QUICK.model_copy(update={"precision": "bf16-mixed", "epochs": 1})
+    assert train(dataset, tmp_path, options=options).verdicts["learned"]["passed"]
+
+
 def test_a_limit_of_patterns_is_kept(dataset, tmp_path):
     limited = train(dataset, tmp_path, options=QUICK.model_copy(update={"n_images": 12, "epochs": 1}))
     assert limited.patterns_trained_on <= 12
