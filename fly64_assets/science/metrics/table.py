@@ -32,13 +32,13 @@ def table_faults(path: Path) -> list[Fault]:
 
 
 def _sanity_faults(table: pd.DataFrame, path: Path) -> list[Fault]:
-    pearson = table[(table["metric"] == "pearson") & (table["part"] == "phase")]
-    truth = pearson[pearson["method"] == "truth"]["value"]
-    flat = pearson[pearson["method"] == "flat"]["value"]
+    pearson = table.loc[(table["metric"] == "pearson") & (table["part"] == "phase")]
+    truth = pearson.loc[pearson["method"] == "truth", "value"].to_numpy()
+    flat = pearson.loc[pearson["method"] == "flat", "value"].to_numpy()
     faults = []
-    if truth.empty or not (truth > PERFECT_PEARSON).all():
+    if not truth.size or not (truth > PERFECT_PEARSON).all():
         faults.append(_fault("metrics-truth", str(path), "Pearson 1 for the truth itself", str(truth.tolist())))
-    if flat.empty or not (flat == 0).all():
+    if not flat.size or not (flat == 0).all():
         faults.append(_fault("metrics-flat", str(path), "Pearson 0 for a flat object", str(flat.tolist())))
     return faults
 

@@ -39,9 +39,7 @@ def poisson_nll_torch(
     return (expected - counts * torch.log(expected.clamp(min=floor))).sum()
 
 
-def half_deviance(
-    expected: Float[torch.Tensor, "*s"], counts: Float[torch.Tensor, "*s"]
-) -> Float[torch.Tensor, ""]:
+def half_deviance(expected: Float[torch.Tensor, "*s"], counts: Float[torch.Tensor, "*s"]) -> Float[torch.Tensor, ""]:
     """NLL above that of a perfect fit (expected = counts): comparable between doses, never negative.
 
     >>> float(half_deviance(torch.tensor([2.0, 1.0]), torch.tensor([2.0, 0.0])))
