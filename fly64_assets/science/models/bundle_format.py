@@ -24,6 +24,9 @@ MEMBERS = (
 )
 """Every member, in the order in which they stand."""
 
+NETWORK_GROUP = "network"
+"""Group of the HDF5 file that holds the weights."""
+
 FORMAT_VERSION = "2.0-pytorch"
 _TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 

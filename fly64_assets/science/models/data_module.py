@@ -5,14 +5,14 @@ seen both serve single groups and merge whole scans, where many patterns light t
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Complex64, Float64, Int64
+from jaxtyping import Complex64, Int64
 
-from fly64_assets.science.arrays import ObjectPatches, PositionsXY
+from fly64_assets.science.arrays import ObjectPatches
+from fly64_assets.science.models.layouts import GroupLayout, Layouts
 from fly64_assets.science.options import TrainingOptions
 from fly64_assets.science.physics.dose import named_rng, thin_counts
 from fly64_assets.science.physics.probe import lit_mask
@@ -27,8 +27,6 @@ from torch.utils.data import DataLoader, Dataset  # noqa: E402
 _LIT_LIMIT = 0.01
 """Probe pixels above this fraction of the peak are where convolutions work."""
 
-_CANVAS_MULTIPLE = 4
-
 INPUT_PHOTONS = (0.5, 0.85)
 """Fraction of the photons that the network sees in training; the others judge it."""
 
@@ -42,37 +40,6 @@ def lit_margin_px(probe: Complex64[np.ndarray, "modes N N"]) -> int:
     size = probe.shape[-1]
     margin = min(rows.min(), columns.min(), size - 1 - rows.max(), size - 1 - columns.max())
     return int(margin) // 2 * 2
-
-
-@dataclass(frozen=True)
-class GroupLayout:
-    """Groups of positions and the canvases that they share.
-
-    Attributes:
-        groups: indices of each group's patterns.
-        corners_yx_px: row and column of each canvas's first pixel on the object grid.
-        positions_xy_px: patch centres on the canvases.
-        canvas_shape: rows and columns, equal for all groups.
-    """
-
-    groups: Int64[np.ndarray, "groups C"]
-    corners_yx_px: Int64[np.ndarray, "groups 2"]
-    positions_xy_px: Float64[np.ndarray, "groups C 2"]
-    canvas_shape: tuple[int, int]
-
-    @classmethod
-    def of(
-        cls,
-        groups: Int64[np.ndarray, "groups C"],
-        positions_xy_px: PositionsXY,
-        patch_size_px: int,
-    ) -> "GroupLayout":
-        """Lay every group on the smallest square canvas that suits them all."""
-        members = positions_xy_px[groups]
-        corners_xy = np.floor(members.min(axis=1)).astype(np.int64) - patch_size_px // 2
-        span = np.floor(members.max(axis=1)).astype(np.int64) + patch_size_px // 2 + 1 - corners_xy
-        side = -(-int(span.max()) // _CANVAS_MULTIPLE) * _CANVAS_MULTIPLE
-        return cls(groups, corners_xy[:, ::-1].copy(), members - corners_xy[:, None, :], (side, side))
 
 
 class TrainingBatch(NamedTuple):
@@ -156,21 +123,6 @@ class CanvasBatches(Dataset):
 
 def _fft_order(detector: np.ndarray, shape: tuple[int, ...]) -> torch.Tensor:
     return torch.from_numpy(np.fft.ifftshift(detector, axes=(-2, -1)).reshape(shape))
-
-
-@dataclass(frozen=True)
-class Layouts:
-    """What is trained on, and what judges the training.
-
-    Attributes:
-        groups: groups of a view's gridsize.
-        neighbourhoods: several neighbouring groups on one canvas; None for gridsize 1.
-        validation: groups, or neighbourhoods, of held-out positions.
-    """
-
-    groups: GroupLayout
-    neighbourhoods: GroupLayout | None
-    validation: GroupLayout
 
 
 class GroupDataModule(LightningDataModule):

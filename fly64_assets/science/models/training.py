@@ -1,14 +1,8 @@
 """Training a network on one view: from a DATA-001 file to wts.h5.zip, resumable and reproducible bit for bit."""
 
-import contextlib
 import hashlib
 import json
-import logging
-import signal
-import sys
-import threading
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -16,12 +10,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.spatial import KDTree
 
-from fly64_assets.science.arrays import ObjectPatches, PositionsXY
+from fly64_assets.science.arrays import ObjectPatches
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.models.bundle import NetworkRecord, write_bundle
-from fly64_assets.science.models.data_module import GroupDataModule, GroupLayout, Layouts, TrainingBatch, lit_margin_px
+from fly64_assets.science.models.data_module import GroupDataModule, TrainingBatch, lit_margin_px
+from fly64_assets.science.models.layouts import Layouts, make_layouts
 from fly64_assets.science.models.lift import mirror_coupling
 from fly64_assets.science.models.lightning_modules import (
     Checkpoint,
@@ -31,19 +25,18 @@ from fly64_assets.science.models.lightning_modules import (
     UnrolledModule,
     write_history,
 )
+from fly64_assets.science.models.lightning_runtime import interrupts_kept, quiet_lightning
 from fly64_assets.science.models.networks import UnrolledNetwork
 from fly64_assets.science.models.registry import kind_of
 from fly64_assets.science.options import TrainingOptions, ViewOptions
 from fly64_assets.science.physics.dose import named_rng
 from fly64_assets.science.records import Measurement, ProgressListener, ignore_progress
 from fly64_assets.science.torch_runtime import limit_threads, require_torch
-from fly64_assets.science.views.sampling import GROUP_SIZES, make_groups
 
 require_torch()
 
 from lightning.pytorch import Callback, Trainer  # noqa: E402
 from lightning.pytorch.loggers import CSVLogger  # noqa: E402
-from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
 
 BUNDLE_FILE = "wts.h5.zip"
 HISTORY_FILE = "history.csv"
@@ -52,18 +45,6 @@ CHECKPOINT_FILE = "checkpoint.ckpt"
 PARAMETERS_FILE = "parameters.sha256"
 
 STAGES = 6
-
-NEIGHBOURHOOD_PATTERNS = 24
-"""Patterns on a training canvas that stands for a piece of the scan."""
-
-_KNOWN_REMARKS = (
-    ".*does not have many workers.*",
-    ".*number of training batches.*",
-    ".*Experiment logs directory.*",
-    ".*exists and is not empty.*",
-    ".*does not have a deterministic implementation.*",
-    ".*isinstance.treespec, LeafSpec.*",
-)
 
 _EXECUTION_FIELDS = {"num_workers", "logger", "checkpointing"}
 
@@ -159,7 +140,7 @@ class TrainingJob:
         average = MovingAverage()
         history = History(average, self.training)
         reports = Reports(history, self.training.epochs, f"train {self.view.network}", progress)
-        with _quiet_lightning(), _interrupts_kept():
+        with quiet_lightning(), interrupts_kept():
             trainer = self._trainer([average, history, *self._checkpoint(), reports])
             trainer.fit(module, datamodule=data, ckpt_path=self._resume_from(), weights_only=True)
         weights = history.best_weights
@@ -182,40 +163,7 @@ class TrainingJob:
 
     def layouts(self) -> Layouts:
         """Groups and neighbourhoods to train on, and those of held-out positions."""
-        positions = self.measurement.positions_xy_px
-        kept = _nearest_to_centre(positions, self.training.n_images)
-        train, held_out = _hold_out(positions, kept, self.training.validation_fraction, self._channels)
-        if self.view.gridsize == 1:
-            return Layouts(self._groups(train, "training"), None, self._groups(held_out, "validation"))
-        sparse = held_out[:: NEIGHBOURHOOD_PATTERNS // 4]
-        return Layouts(
-            self._groups(train, "training"),
-            self._neighbourhoods(train, train),
-            self._neighbourhoods(held_out, sparse),
-        )
-
-    def _groups(self, chosen: np.ndarray, label: str) -> GroupLayout:
-        positions = self.measurement.positions_xy_px
-        wanted = max(1, round(len(chosen) * self.view.groups_per_position))
-        groups = make_groups(
-            positions[chosen],
-            gridsize=self.view.gridsize,
-            n_groups=min(wanted, len(chosen)) if self.view.gridsize == 1 else wanted,
-            neighbor_count=self.view.neighbor_count,
-            rng=named_rng(self.seed, "groups", label),
-        )
-        return GroupLayout.of(chosen[groups], positions, self.measurement.patch_size_px)
-
-    def _neighbourhoods(self, chosen: np.ndarray, seeds: np.ndarray) -> GroupLayout:
-        """Around every seed, the patterns of about six groups."""
-        positions = self.measurement.positions_xy_px
-        count = min(NEIGHBOURHOOD_PATTERNS, len(chosen))
-        _, nearest = KDTree(positions[chosen]).query(positions[seeds], k=list(range(1, count + 1)))  # pyright: ignore[reportArgumentType]
-        return GroupLayout.of(chosen[nearest], positions, self.measurement.patch_size_px)
-
-    @property
-    def _channels(self) -> int:
-        return GROUP_SIZES[self.view.gridsize]
+        return make_layouts(self.measurement, self.view, self.training, self.seed)
 
     def module(self, batches_per_epoch: int) -> UnrolledModule:
         """The network with its initial weights, ready to be trained."""
@@ -319,56 +267,3 @@ def learned_verdict(module: UnrolledModule, held_out: Iterable[TrainingBatch]) -
     trained, flat = module.counts_losses(held_out)
     details = {"held_out_nll_per_photon": trained, "flat_object_nll_per_photon": flat}
     return {"passed": trained < flat, "details": details}
-
-
-def _nearest_to_centre(positions_xy_px: PositionsXY, limit: int | None) -> np.ndarray:
-    """All positions, or the limit's number of them around the centre: thinning would change the overlap."""
-    n = len(positions_xy_px)
-    if limit is None or limit >= n:
-        return np.arange(n)
-    distance = np.linalg.norm(positions_xy_px - positions_xy_px.mean(axis=0), axis=1)
-    return np.sort(np.argsort(distance, kind="stable")[:limit])
-
-
-def _hold_out(
-    positions_xy_px: PositionsXY, kept: np.ndarray, fraction: float, channels: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Set a strip at the largest x aside; of very few positions, none: they then judge themselves."""
-    count = max(channels, round(fraction * len(kept)))
-    if fraction == 0 or len(kept) - count < 2 * channels:
-        return kept, kept
-    by_x = kept[np.argsort(positions_xy_px[kept, 0], kind="stable")]
-    return np.sort(by_x[:-count]), np.sort(by_x[-count:])
-
-
-@contextlib.contextmanager
-def _interrupts_kept() -> Iterator[None]:
-    """Lightning turns Ctrl-C into an exit and ignores it from then on; callers expect an interrupt, and a handler."""
-    in_main_thread = threading.current_thread() is threading.main_thread()
-    handler = signal.getsignal(signal.SIGINT)
-    try:
-        yield
-    except SystemExit as stopped:
-        if isinstance(stopped.__context__, KeyboardInterrupt):
-            raise KeyboardInterrupt from stopped
-        if isinstance(stopped, SIGTERMException):
-            sys.exit(128 + signal.SIGTERM)
-        raise
-    finally:
-        if in_main_thread:
-            signal.signal(signal.SIGINT, handler)
-
-
-@contextlib.contextmanager
-def _quiet_lightning() -> Iterator[None]:
-    """Lightning's tips and its remarks on small data loaders say nothing that a user can act on."""
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            for text in _KNOWN_REMARKS:
-                warnings.filterwarnings("ignore", message=text)
-            yield
-    finally:
-        logger.setLevel(level)

@@ -10,7 +10,8 @@ from jaxtyping import Complex64, Float32, Float64
 from fly64_assets.science.arrays import ProbeModes
 from fly64_assets.science.models.bundle import Bundle, read_bundle
 from fly64_assets.science.models.canvas_data import CanvasData, Part
-from fly64_assets.science.models.data_module import GroupLayout, lit_margin_px
+from fly64_assets.science.models.data_module import lit_margin_px
+from fly64_assets.science.models.layouts import GroupLayout
 from fly64_assets.science.models.lift import SpectralLift, mirror_coupling
 from fly64_assets.science.options import RefineOptions
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, to_fft_order
@@ -143,9 +144,7 @@ def _stitched(bundle: Bundle, measurement: Measurement, method: str, progress: P
     count = len(positions)
     for first in range(0, count, _BATCH_GROUPS):
         rows = slice(first, min(first + _BATCH_GROUPS, count))
-        data = _group_data(
-            measurement.counts(rows)[:, None], layout, rows, measurement.probe, measurement.counts_scale
-        )
+        data = _group_data(measurement.counts(rows)[:, None], layout, rows, measurement.probe, measurement.counts_scale)
         canvases.append(network(data)[:, inner, inner].numpy())
         weights.append(data.illumination[:, inner, inner].numpy())
         progress(Progress(f"reconstruct {method}", rows.stop, count))

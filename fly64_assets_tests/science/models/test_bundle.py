@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 import torch
 
-from fly64_assets.science.models import bundle as bundles
+from fly64_assets.science.models import bundle_archive
 from fly64_assets.science.models.bundle import BundleError, NetworkRecord, inspect_bundle, read_bundle, write_bundle
 from fly64_assets.science.models.bundle_format import CHECKPOINT, MANIFEST, MEMBERS, WEIGHTS, encode_plain
 from fly64_assets.science.models.networks import UnrolledNetwork
@@ -417,7 +417,7 @@ def test_sealed_code_is_never_looked_at(good, monkeypatch):
 
 
 def test_a_file_beyond_the_limit_is_refused_unread(good, monkeypatch):
-    monkeypatch.setattr(bundles, "MAX_BUNDLE_BYTES", 100)
+    monkeypatch.setattr(bundle_archive, "MAX_BUNDLE_BYTES", 100)
     with pytest.raises(BundleError, match="at most 100"):
         read_bundle(good)
 

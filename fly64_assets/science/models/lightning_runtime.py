@@ -1,0 +1,57 @@
+"""Lightning made a quiet guest: no tips on the terminal, and interrupts stay interrupts."""
+
+import contextlib
+import logging
+import signal
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+
+from fly64_assets.science.torch_runtime import require_torch
+
+require_torch()
+
+from lightning.pytorch.utilities.exceptions import SIGTERMException  # noqa: E402
+
+_KNOWN_REMARKS = (
+    ".*does not have many workers.*",
+    ".*number of training batches.*",
+    ".*Experiment logs directory.*",
+    ".*exists and is not empty.*",
+    ".*does not have a deterministic implementation.*",
+    ".*isinstance.treespec, LeafSpec.*",
+)
+
+
+@contextlib.contextmanager
+def interrupts_kept() -> Iterator[None]:
+    """Lightning turns Ctrl-C into an exit and ignores it from then on; callers expect an interrupt, and a handler."""
+    in_main_thread = threading.current_thread() is threading.main_thread()
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as stopped:
+        if isinstance(stopped.__context__, KeyboardInterrupt):
+            raise KeyboardInterrupt from stopped
+        if isinstance(stopped, SIGTERMException):
+            sys.exit(128 + signal.SIGTERM)
+        raise
+    finally:
+        if in_main_thread:
+            signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def quiet_lightning() -> Iterator[None]:
+    """Lightning's tips and its remarks on small data loaders say nothing that a user can act on."""
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            for text in _KNOWN_REMARKS:
+                warnings.filterwarnings("ignore", message=text)
+            yield
+    finally:
+        logger.setLevel(level)
