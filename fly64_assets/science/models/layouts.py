@@ -95,7 +95,7 @@ def neighbourhoods(
 ) -> GroupLayout:
     """Around every seed, the patterns of about six groups."""
     count = min(NEIGHBOURHOOD_PATTERNS, len(chosen))
-    _, nearest = KDTree(positions_xy_px[chosen]).query(positions_xy_px[seeds], k=np.arange(1, count + 1))
+    _, nearest = KDTree(positions_xy_px[chosen]).query(positions_xy_px[seeds], k=np.arange(1, count + 1))  # pyright: ignore[reportArgumentType]
     return GroupLayout.of(chosen[nearest], positions_xy_px, patch_size_px)
 
 
