@@ -154,14 +154,14 @@ def report_inference(files: Files, *, lsqml: bool) -> None:
             print(f"          LSQML, 100 epochs: {cost:.1f} s = {ratios}")
 
 
-def report_memory(folder: Path, patterns: int) -> None:
+def report_memory(folder: Path, patterns: int, groups: int | None) -> None:
     """Train one epoch on a view of many patterns and print the growth of anonymous memory."""
     path = folder / "huge.npz"
     write_huge(path, patterns)
     size = path.stat().st_size / 2**30
     print(f"{patterns} patterns, file of {size:.2f} GiB; anonymous {anonymous_mib():.0f} MiB before")
     peaks = [0.0]
-    options = OPTIONS.model_copy(update={"epochs": 1, "groups_per_epoch": None, "width": 8})
+    options = OPTIONS.model_copy(update={"epochs": 1, "groups_per_epoch": groups})
     started = time.process_time()
     trained = train_network(
         path,
@@ -173,7 +173,7 @@ def report_memory(folder: Path, patterns: int) -> None:
         progress=lambda _: peaks.append(max(peaks[-1], anonymous_mib())),
     )
     print(
-        f"one epoch over {trained.patterns_trained_on} patterns: peak anonymous memory {peaks[-1]:.0f} MiB, "
+        f"one epoch, {groups or 'all'} groups of {trained.patterns_trained_on} patterns: peak anonymous memory {peaks[-1]:.0f} MiB, "
         f"{time.process_time() - started:.0f} CPU-s, goal 2048 MiB"
     )
 
@@ -213,13 +213,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--lsqml", action="store_true", help="also run 100 epochs of LSQML on both views")
     parser.add_argument("--patterns", type=int, help="measure memory on a view of this many patterns instead")
+    parser.add_argument("--groups", type=int, help="with --patterns: groups of the epoch (default: all)")
     arguments = parser.parse_args()
     limit_threads(1)
     print(f"torch {torch.__version__}, 1 thread, CUDA {'present' if torch.cuda.is_available() else 'absent'}")
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if arguments.patterns:
-            report_memory(folder, arguments.patterns)
+            report_memory(folder, arguments.patterns, arguments.groups)
             return
         files = prepare(folder)
         report_training(files)
