@@ -32,7 +32,7 @@ study: $(STAMP) ## run the study: whatever is missing or stale
 	@$(BIN)/fly64 study --study '$(STUDY)' --doses '$(DOSES)' --views '$(VIEWS)' --jobs $(JOBS)
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 check: $(STAMP) ## lint, format, types, layers
 	$(BIN)/ruff check .

@@ -14,7 +14,7 @@ from fly64_assets.storage import sha256_of
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
-CELLS = ("baseline", "dense", "sparse")
+pytestmark = pytest.mark.xdist_group("study")  # one worker, so that the finished study is made once
 
 
 def environment(root: Path) -> dict[str, str]:
