@@ -173,7 +173,8 @@ def report_memory(folder: Path, patterns: int, groups: int | None) -> None:
         progress=lambda _: peaks.append(max(peaks[-1], anonymous_mib())),
     )
     print(
-        f"one epoch, {groups or 'all'} groups of {trained.patterns_trained_on} patterns: peak anonymous memory {peaks[-1]:.0f} MiB, "
+        f"one epoch, {groups or 'all'} groups of {trained.patterns_trained_on} patterns: "
+        f"peak anonymous memory {peaks[-1]:.0f} MiB, "
         f"{time.process_time() - started:.0f} CPU-s, goal 2048 MiB"
     )
 
