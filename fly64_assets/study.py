@@ -46,6 +46,7 @@ AssetName = Literal[
     "comparison_metrics",
     "study_report",
 ]
+"""All assets, upstream before downstream: the order in which they are walked."""
 
 
 class StudyError(ValueError):

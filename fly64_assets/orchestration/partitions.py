@@ -2,21 +2,13 @@
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import get_args
 
 import dagster as dg
 
 from fly64_assets.study import BASELINE_VIEW, AssetName, Study, split_partition
 
-GRAPH: tuple[AssetName, ...] = (
-    "scan",
-    "simulated_dataset",
-    "overlap_view",
-    "trained_bundle",
-    "network_reconstruction",
-    "pty_chi_reconstruction",
-    "comparison_metrics",
-    "study_report",
-)
+GRAPH: tuple[AssetName, ...] = get_args(AssetName)
 """All assets, upstream before downstream."""
 
 CELL_ASSETS: tuple[AssetName, ...] = GRAPH[2:7]
