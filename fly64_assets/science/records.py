@@ -123,6 +123,8 @@ class Reconstruction:
         loss_values: the solver's own loss.
         cpu_seconds: process CPU time of the reconstruction, imports apart.
         counts_scale: s, so that expected counts can be computed from the file alone.
+        snapshots: what an iterative solver had on its way, earliest first, if it was asked to keep it; each with
+            the losses and the CPU time until then.
     """
 
     object: ComplexObject
@@ -137,6 +139,7 @@ class Reconstruction:
     photon_energy_ev: float = 8_000.0
     detector_distance_m: float = 1.0
     comments: str = ""
+    snapshots: tuple["Reconstruction", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Iterative reconstruction by pty-chi (LSQML, rPIE, ePIE, DM, Autodiff) in a child process."""
 
 import tempfile
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from fly64_assets.science.reconstruction.pty_chi_child import (
     PROBE_FILE,
     RESULT_OBJECT_FILE,
     RESULT_PROBE_FILE,
+    kept_folder,
 )
 from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 
@@ -29,6 +31,7 @@ def reconstruct_with_pty_chi(
     *,
     seed: int,
     start_object: ComplexObject | None = None,
+    keep_snapshots: bool = False,
     progress: ProgressListener = ignore_progress,
 ) -> Reconstruction:
     """Reconstruct the object, and the probe if asked, from counts by a fixed number of epochs.
@@ -41,6 +44,8 @@ def reconstruct_with_pty_chi(
         options: algorithm and its settings.
         seed: of the batches.
         start_object: object to start from, on the measurement's grid; flat (all ones) if absent.
+        keep_snapshots: also keep what there is at the start and after each of :func:`snapshot_epochs`, with the CPU
+            time until then (saving apart); the result itself stays the same.
         progress: told the epoch and its loss; if it raises, the child is killed.
 
     Returns:
@@ -64,39 +69,69 @@ def reconstruct_with_pty_chi(
     if options.refine_probe and start_object is None:
         guess = _scale_to_counts(guess, measurement)
 
-    losses: list[float] = []
-    cpu_seconds = float("nan")
-
-    def on_message(message: Message) -> None:
-        nonlocal cpu_seconds
-        if "cpu_seconds" in message:
-            cpu_seconds = message["cpu_seconds"]
-            return
-        losses.append(message["loss"])
-        progress(Progress(f"pty_chi {options.algorithm}", message["epoch"], options.epochs, message["loss"]))
-
+    begun = Reconstruction(start, guess, measurement.positions_xy_px, "pty_chi", scale, cpu_seconds=0.0)
+    run = _Run(options, seed, progress)
+    kept = snapshot_epochs(options.epochs) if keep_snapshots else ()
     with tempfile.TemporaryDirectory(prefix="fly64_pty_chi_") as name:
         directory = Path(name)
         _write_intensity(directory / INTENSITY_FILE, measurement)
         np.save(directory / OBJECT_FILE, start.astype(np.complex64))
         np.save(directory / PROBE_FILE, (guess * (scale / size)).astype(np.complex64))
         np.save(directory / POSITIONS_FILE, measurement.positions_xy_px)
-        request = options.model_dump(mode="json") | {"seed": seed}
-        run_child(_CHILD_MODULE, request, directory, on_message=on_message, threads=options.threads)
-        found = np.load(directory / RESULT_OBJECT_FILE, allow_pickle=False)
-        refined = np.load(directory / RESULT_PROBE_FILE, allow_pickle=False)
-    probe = (refined * (size / scale)).astype(np.complex64) if options.refine_probe else measurement.probe
-    return Reconstruction(
-        object=found.astype(np.complex64),
-        probe=probe,
-        positions_xy_px=measurement.positions_xy_px,
-        method="pty_chi",
-        counts_scale=scale,
-        loss_epochs=tuple(range(1, len(losses) + 1)),
-        loss_values=tuple(losses),
-        cpu_seconds=cpu_seconds,
-        comments=f"pty-chi {options.algorithm}, {options.epochs} epochs, seed {seed}",
-    )
+        request = options.model_dump(mode="json") | {"seed": seed, "keep_epochs": kept}
+        run_child(_CHILD_MODULE, request, directory, on_message=run.listen, threads=options.threads)
+        steps = [run.result(begun, directory / kept_folder(epoch), epoch, run.reached[epoch]) for epoch in kept]
+        found = run.result(begun, directory, options.epochs, run.cpu_seconds)
+    return replace(found, snapshots=(begun, *steps) if keep_snapshots else ())
+
+
+def snapshot_epochs(epochs: int) -> tuple[int, ...]:
+    """After which epochs a trace is kept: about two per octave, and the last one.
+
+    >>> snapshot_epochs(20)
+    (1, 2, 3, 4, 6, 8, 12, 16, 20)
+    """
+    steps = {n for power in range(epochs.bit_length()) for n in (2**power, 3 * 2**power)}
+    return tuple(sorted({n for n in steps if n < epochs} | {epochs}))
+
+
+@dataclass
+class _Run:
+    """A child at work: what it was asked, and what it has said so far."""
+
+    options: PtyChiOptions
+    seed: int
+    progress: ProgressListener
+    losses: list[float] = field(default_factory=list)
+    reached: dict[int, float] = field(default_factory=dict)
+    cpu_seconds: float = float("nan")
+
+    def listen(self, message: Message) -> None:
+        """Take in a message of the child."""
+        if "kept" in message:
+            self.reached[message["kept"]] = message["cpu_seconds"]
+        elif "cpu_seconds" in message:
+            self.cpu_seconds = message["cpu_seconds"]
+        else:
+            epoch, loss = message["epoch"], message["loss"]
+            self.losses.append(loss)
+            self.progress(Progress(f"pty_chi {self.options.algorithm}", epoch, self.options.epochs, loss))
+
+    def result(self, begun: Reconstruction, folder: Path, epochs: int, cpu_seconds: float) -> Reconstruction:
+        """What the child left in a folder after so many epochs."""
+        found = np.load(folder / RESULT_OBJECT_FILE, allow_pickle=False)
+        probe = begun.probe
+        if self.options.refine_probe:
+            probe = np.load(folder / RESULT_PROBE_FILE, allow_pickle=False) * (probe.shape[-1] / begun.counts_scale)
+        return replace(
+            begun,
+            object=found.astype(np.complex64),
+            probe=probe.astype(np.complex64),
+            loss_epochs=tuple(range(1, epochs + 1)),
+            loss_values=tuple(self.losses[:epochs]),
+            cpu_seconds=cpu_seconds,
+            comments=f"pty-chi {self.options.algorithm}, {epochs} epochs, seed {self.seed}",
+        )
 
 
 def _start_object(

@@ -19,7 +19,11 @@ RESULT_OBJECT_FILE, RESULT_PROBE_FILE = "result_object.npy", "result_probe.npy"
 
 
 def reconstruct(request: Message, directory: Path, send: Callable[[Message], None]) -> None:
-    """Run the requested epochs on the arrays in ``directory``, sending ``{"epoch", "loss"}`` after each."""
+    """Run the requested epochs on the arrays in ``directory``, sending ``{"epoch", "loss"}`` after each.
+
+    After the epochs in ``keep_epochs``, object and probe are saved and ``{"kept", "cpu_seconds"}`` is sent; the
+    time that saving takes counts nowhere.
+    """
     require_torch()
     import ptychi.api as api
     from ptychi.api.task import PtychographyTask
@@ -42,12 +46,29 @@ def reconstruct(request: Message, directory: Path, send: Callable[[Message], Non
     solver: Any = task.reconstructor
     # Random batches draw from the loader's own generator, which pty-chi leaves unseeded.
     solver.dataloader.generator.manual_seed(request["seed"])
+    kept = frozenset(request["keep_epochs"])
     for epoch in range(1, request["epochs"] + 1):
         task.run(1)
         send({"epoch": epoch, "loss": float(solver.loss_tracker.table["loss"].iloc[-1])})
-    np.save(directory / RESULT_OBJECT_FILE, task.get_data_to_cpu("object", as_numpy=True)[0])
-    np.save(directory / RESULT_PROBE_FILE, task.get_data_to_cpu("probe", as_numpy=True)[0])
+        if epoch in kept:
+            reached = time.process_time()
+            save_result(task, directory / kept_folder(epoch))
+            send({"kept": epoch, "cpu_seconds": reached - cpu_start})
+            cpu_start += time.process_time() - reached
+    save_result(task, directory)
     send({"cpu_seconds": time.process_time() - cpu_start})
+
+
+def save_result(task: Any, folder: Path) -> None:
+    """Write object and probe as they are now."""
+    folder.mkdir(exist_ok=True)
+    np.save(folder / RESULT_OBJECT_FILE, task.get_data_to_cpu("object", as_numpy=True)[0])
+    np.save(folder / RESULT_PROBE_FILE, task.get_data_to_cpu("probe", as_numpy=True)[0])
+
+
+def kept_folder(epoch: int) -> str:
+    """Name of the folder that holds what was kept after an epoch."""
+    return f"epoch_{epoch}"
 
 
 def task_options(api: Any, request: Message, patch_size_px: int) -> Any:

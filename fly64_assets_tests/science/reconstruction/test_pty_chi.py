@@ -1,3 +1,4 @@
+import itertools
 import json
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from fly64_assets.science.metrics.likelihood import nll_per_pattern
 from fly64_assets.science.options import PtyChiOptions
 from fly64_assets.science.physics.diffraction import diffraction_intensity, extract_patches
 from fly64_assets.science.reconstruction import pty_chi, pty_chi_child
-from fly64_assets.science.reconstruction.pty_chi import estimate_memory_bytes, reconstruct_with_pty_chi
+from fly64_assets.science.reconstruction.pty_chi import estimate_memory_bytes, reconstruct_with_pty_chi, snapshot_epochs
 from fly64_assets.science.records import Measurement, Progress, Reconstruction
 from fly64_assets.science.torch_runtime import require_torch
 from fly64_assets_tests.science.metrics import cells
@@ -106,6 +107,41 @@ def test_same_seed_same_bits_other_seed_other_bits() -> None:
         one, two, three = (reconstruct_with_pty_chi(data, options, seed=seed) for seed in (1, 1, 2))
         assert np.array_equal(one.object, two.object), batching
         assert not np.array_equal(one.object, three.object), batching
+
+
+@pytest.mark.usefixtures("in_process")
+def test_snapshots_are_the_same_run_on_its_way() -> None:
+    """The last one is the result bit for bit, an earlier one is what fewer epochs give, the first is the start."""
+    data, options = measurement(), PtyChiOptions(epochs=5, batch_size=32)
+    plain = reconstruct_with_pty_chi(data, options, seed=1)
+    traced = reconstruct_with_pty_chi(data, options, seed=1, keep_snapshots=True)
+    assert plain.snapshots == ()
+    assert [len(step.loss_epochs) for step in traced.snapshots] == [0, 1, 2, 3, 4, 5]
+    assert np.array_equal(traced.object, plain.object)
+    assert np.array_equal(traced.snapshots[-1].object, traced.object)
+    assert traced.snapshots[-1].loss_values == traced.loss_values
+    shorter = reconstruct_with_pty_chi(data, options.model_copy(update={"epochs": 3}), seed=1)
+    assert np.array_equal(traced.snapshots[3].object, shorter.object)
+    assert np.array_equal(traced.snapshots[0].object, np.ones(data.object_shape, np.complex64))
+    seconds = [step.cpu_seconds for step in traced.snapshots]
+    assert seconds[0] == 0
+    assert all(earlier <= later for earlier, later in itertools.pairwise([*seconds, traced.cpu_seconds]))
+
+
+@pytest.mark.usefixtures("in_process")
+def test_snapshots_of_a_refined_probe_hold_the_probe_of_their_time() -> None:
+    options = PtyChiOptions(epochs=3, batch_size=32, refine_probe=True)
+    found = reconstruct_with_pty_chi(measurement(), options, seed=1, keep_snapshots=True)
+    assert np.array_equal(found.snapshots[-1].probe, found.probe)
+    assert not np.array_equal(found.snapshots[1].probe, found.probe)
+
+
+@pytest.mark.parametrize("epochs", [1, 2, 5, 24, 120])
+def test_snapshots_are_about_two_per_octave_and_end_with_the_run(epochs: int) -> None:
+    kept = snapshot_epochs(epochs)
+    assert kept[0] == 1
+    assert kept[-1] == epochs
+    assert all(1 < later / earlier <= 2 for earlier, later in itertools.pairwise(kept))
 
 
 @pytest.mark.usefixtures("in_process")
