@@ -1,13 +1,11 @@
 """The one function that compares methods: every reconstruction of a cell against the truth, all alike."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from skimage.restoration import unwrap_phase
 
-from fly64_assets.science.metrics.alignment import Alignment, align
+from fly64_assets.science.metrics.alignment import Alignment
 from fly64_assets.science.metrics.bounds import phase_error_bound
 from fly64_assets.science.metrics.cell_scores import (
     BOUND_METHOD,
@@ -21,36 +19,13 @@ from fly64_assets.science.metrics.cell_scores import (
     CellScores,
 )
 from fly64_assets.science.metrics.frc import crossing_frequency, ratio, ring_terms
-from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
-from fly64_assets.science.metrics.image_error import block_sums, nrmse, square_blocks
+from fly64_assets.science.metrics.image_error import block_sums, nrmse
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
+from fly64_assets.science.metrics.scored_cell import ScoredCell, aligned_pair, prepare_cell, require_grid
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
 
 _INTERVAL_PERCENT = (2.5, 97.5)
-_BLOCK_PX = 24
-_WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Cell:
-    """What all methods of a cell share."""
-
-    truth: np.ndarray
-    region: IlluminatedRegion
-    options: ScoringOptions
-    blocks: np.ndarray
-    block_draws: np.ndarray
-    window: np.ndarray
-    frc_draws: np.ndarray
-
-    @property
-    def box(self) -> tuple[slice, slice]:
-        return self.region.box
-
-    @property
-    def mask(self) -> np.ndarray:
-        return self.region.mask[self.box]
 
 
 def score_cell(
@@ -92,9 +67,9 @@ def score_cell(
     Raises:
         ValueError: a reconstruction's grid differs from the truth's, or nothing is illuminated.
     """
-    cell = _prepare(dataset, scan, options, rng)
+    cell = prepare_cell(dataset, scan, options, rng)
     candidates = dict(reconstructions) | _sanity(dataset, scan)
-    _require_grid(candidates, dataset)
+    require_grid(candidates, dataset)
     nll = nll_per_pattern(dataset.measurement, candidates)
     shared = {"dose": dose, "view": view, "split": split, "seed": seed}
     rows: list[dict] = []
@@ -123,42 +98,16 @@ def score_cell(
     )
 
 
-def _score_image(image: np.ndarray, cell: _Cell) -> tuple[AlignedPair | None, list[dict], pd.DataFrame, str]:
+def _score_image(image: np.ndarray, cell: ScoredCell) -> tuple[AlignedPair | None, list[dict], pd.DataFrame, str]:
     """Aligned pair, rows and curve of one image, and why it failed (empty if it did not)."""
     if not np.isfinite(image).all():
         failure = "the object holds values that are not finite"
         rows = [{"metric": name, "part": part, "value": np.nan, "note": failure} for name, part in IMAGE_METRICS]
         return None, rows, pd.DataFrame(), failure
-    pair = _aligned_pair(image, cell)
+    pair = aligned_pair(image, cell)
     rows, curve = _image_rows(pair, cell)
     failure = "" if pair.alignment.registration_ok else f"registration failed: {pair.alignment.reason}"
     return pair, [_alignment_columns(pair.alignment) | row for row in rows], curve, failure
-
-
-def _prepare(dataset: Dataset, scan: Scan, options: ScoringOptions, rng: np.random.Generator) -> _Cell:
-    measurement = dataset.measurement
-    region = illuminated_region(
-        scan.probe, measurement.positions_xy_px, dataset.object.shape, options.illumination_threshold
-    )
-    mask = region.mask[region.box]
-    _, blocks = np.unique(square_blocks(mask.shape, _BLOCK_PX), return_inverse=True)
-    blocks = blocks.reshape(mask.shape)
-    occupied, count = np.unique(blocks[mask]), int(blocks.max()) + 1
-    draws = np.zeros((options.bootstrap_samples, count))
-    draws[:, occupied] = rng.multinomial(
-        len(occupied), np.full(len(occupied), 1 / len(occupied)), size=options.bootstrap_samples
-    )
-    window = region.apodisation()
-    pixels = len(ring_terms(window, window, window)[0])
-    return _Cell(
-        truth=dataset.object.astype(np.complex128),
-        region=region,
-        options=options,
-        blocks=blocks,
-        block_draws=draws,
-        window=window,
-        frc_draws=rng.poisson(1.0, (options.bootstrap_samples, pixels)).astype(np.uint8),
-    )
 
 
 def _sanity(dataset: Dataset, scan: Scan) -> dict[str, Reconstruction]:
@@ -174,39 +123,7 @@ def _sanity(dataset: Dataset, scan: Scan) -> dict[str, Reconstruction]:
     }
 
 
-def _require_grid(candidates: Mapping[str, Reconstruction], dataset: Dataset) -> None:
-    for method, reconstruction in candidates.items():
-        if reconstruction.object.shape != dataset.object.shape:
-            message = (
-                f"{method} has an object of {reconstruction.object.shape}, the truth has {dataset.object.shape}: "
-                "reconstruct on the dataset's own grid"
-            )
-            raise ValueError(message)
-
-
-def _aligned_pair(image: np.ndarray, cell: _Cell) -> AlignedPair:
-    aligned, alignment = align(image, cell.truth, cell.region, cell.options.max_shift_px)
-    reference = np.exp(-1j * np.angle(np.sum(cell.region.weight * cell.truth)))
-    image, truth, mask = (aligned * reference)[cell.box], (cell.truth * reference)[cell.box], cell.mask
-    truth_phase, phase = np.angle(truth), np.angle(image)
-    if np.ptp(truth_phase[mask]) > _WRAPPING_RANGE_RAD:
-        # No fixed branch holds such a truth: unwrap it (it has no noise) and follow it by less than half a turn.
-        truth_phase = np.asarray(unwrap_phase(truth_phase))
-        phase = truth_phase + np.angle(image * truth.conj())
-    return AlignedPair(
-        image=image.astype(np.complex64),
-        truth=truth.astype(np.complex64),
-        amplitude=np.abs(image),
-        phase_rad=phase,
-        truth_amplitude=np.abs(truth),
-        truth_phase_rad=truth_phase,
-        mask=mask,
-        corner_xy_px=(cell.box[1].start, cell.box[0].start),
-        alignment=alignment,
-    )
-
-
-def _image_rows(pair: AlignedPair, cell: _Cell) -> tuple[list[dict], pd.DataFrame]:
+def _image_rows(pair: AlignedPair, cell: ScoredCell) -> tuple[list[dict], pd.DataFrame]:
     rows = []
     note = "" if pair.alignment.registration_ok else f"not registered: {pair.alignment.reason}"
     parts = {
@@ -228,7 +145,7 @@ def _image_rows(pair: AlignedPair, cell: _Cell) -> tuple[list[dict], pd.DataFram
     return rows, curve
 
 
-def _frc(pair: AlignedPair, cell: _Cell) -> tuple[dict, pd.DataFrame]:
+def _frc(pair: AlignedPair, cell: ScoredCell) -> tuple[dict, pd.DataFrame]:
     *terms, rings, centres = ring_terms(pair.image, pair.truth, cell.window)
 
     def curve_of(weights: np.ndarray | float) -> np.ndarray:
@@ -273,7 +190,7 @@ def _alignment_columns(alignment: Alignment) -> dict:
     }
 
 
-def _cell_rows(cell: _Cell, dataset: Dataset, scan: Scan, rng: np.random.Generator) -> list[dict]:
+def _cell_rows(cell: ScoredCell, dataset: Dataset, scan: Scan, rng: np.random.Generator) -> list[dict]:
     measurement = dataset.measurement
     photons = cell.region.photons_per_object_pixel(measurement.counts_scale)
     rows = [{"metric": "photons_per_object_pixel", "part": "", "value": photons}]
