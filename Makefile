@@ -41,10 +41,8 @@ check: $(STAMP) ## lint, format, types, layers
 	$(BIN)/lint-imports
 
 ui: $(STAMP) ## the Dagster UI on loopback, daemon included
-	@# With the variable set, Dagster's webserver and daemon refuse their own workspace and hang without a word.
 	@eval "$$($(BIN)/fly64 environment --study '$(STUDY)')" && $(BIN)/dagster instance concurrency set training 1 \
-	  && unset DAGSTER_MODULE_NAME \
-	  && PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev --host 127.0.0.1 --module-name fly64_assets.definitions
+	  && PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/dagster dev --host 127.0.0.1
 
 clean: ## remove the virtual environment; results stay
 	rm -rf $(VENV)

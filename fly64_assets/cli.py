@@ -17,6 +17,14 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=N
 console = Console(soft_wrap=True)
 errors = Console(stderr=True, soft_wrap=True)
 
+CODE_LOCATION = "fly64_assets.definitions"
+NEEDS_CODE_LOCATION = (
+    *("ASSET_MATERIALIZE", "ASSET_LIST", "DEFINITIONS_VALIDATE", "DEV"),
+    *("JOB_BACKFILL", "JOB_EXECUTE", "JOB_LAUNCH", "JOB_LIST", "JOB_SCAFFOLD_CONFIG"),
+    *("SCHEDULE_LIST", "SCHEDULE_START", "SCHEDULE_STOP", "SENSOR_LIST", "SENSOR_START", "SENSOR_STOP"),
+)
+"""Dagster commands that must be told where the code is."""
+
 StudyOption = Annotated[str, typer.Option("--study", envvar="FLY64_STUDY", help="Name of a shipped study, or a path.")]
 
 
@@ -170,11 +178,14 @@ def environment(study_name: StudyOption = "quick") -> None:
     variables = {
         "FLY64_STUDY": study_name,
         "DAGSTER_HOME": str(dagster_home(root, loaded.name)),
-        "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
         "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": f"{first}|{view}",
+        # One variable per command: DAGSTER_MODULE_NAME is also read by the webserver and the daemon that
+        # `dagster dev` starts, which refuse it beside their own workspace and then wait for ever.
+        **{f"DAGSTER_CLI_{command}_MODULE_NAME": CODE_LOCATION for command in NEEDS_CODE_LOCATION},
     }
     if os.environ.get("FLY64_DATA_ROOT"):  # files and catalog belong together, also after `FLY64_DATA_ROOT=x fly64 ...`
         variables["FLY64_DATA_ROOT"] = str(root)
+    sys.stdout.write("unset DAGSTER_MODULE_NAME\n")
     for name, value in variables.items():
         sys.stdout.write(f"export {name}='{value}'\n")
 

@@ -154,7 +154,11 @@ class Study(Options):
 
     def with_training(self, network: str, options: TrainingOptions) -> "Study":
         """The same study with other training options for one kind of network."""
-        return self.model_copy(update={"training": {**self.training, network: options}})
+        return self.with_changes(training={**self.training, network: options})
+
+    def with_changes(self, **fields: Any) -> "Study":
+        """The same study with other values in some fields, validated anew; a copy would keep cached hashes."""
+        return Study.model_validate({**{name: getattr(self, name) for name in Study.model_fields}, **fields})
 
     def rng(self, *labels: str) -> np.random.Generator:
         """A generator named by what it is for, independent of the order of runs and of the study's seeds."""

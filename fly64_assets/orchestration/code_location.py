@@ -15,6 +15,7 @@ from fly64_assets.orchestration.io_managers import VerifiedFilesIOManager
 from fly64_assets.orchestration.jobs import study_jobs
 from fly64_assets.orchestration.partitions import StudyPartitions
 from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.run_config import workspace_resource
 from fly64_assets.orchestration.schedules import study_automation
 from fly64_assets.science.records import ProgressListener, ignore_progress
 from fly64_assets.study import Study
@@ -42,7 +43,7 @@ def _build(study: Study, data_root: Path, listener: ProgressListener) -> dg.Defi
         jobs=study_jobs(StudyPartitions(study)),
         schedules=schedules,
         sensors=sensors,
-        resources={"files": VerifiedFilesIOManager(data_root), "workspace": workspace},
+        resources={"files": VerifiedFilesIOManager(data_root), "workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
     )
 

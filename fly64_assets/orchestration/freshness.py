@@ -124,11 +124,18 @@ class Freshness:
         return reasons
 
 
-def plan(freshness: Freshness, selected: list[PartitionId]) -> list[PartitionState]:
+def plan(
+    freshness: Freshness, selected: list[PartitionId], *, carried: tuple[Status, ...] = ("missing", "stale")
+) -> list[PartitionState]:
     """States of the selected partitions, upstream first, with staleness carried downstream.
 
     A fresh partition below one that must run is listed as stale "if" its upstream changes: after the
     upstream's run its content digest decides.
+
+    Args:
+        freshness: judges each partition.
+        selected: partitions, upstream first.
+        carried: states of upstream partitions that make what is below them stale.
     """
     states: dict[PartitionId, PartitionState] = {}
     freshness = freshness.snapshot()
@@ -136,7 +143,7 @@ def plan(freshness: Freshness, selected: list[PartitionId]) -> list[PartitionSta
         state = freshness.state(item)
         if not state.must_run:
             rebuilt = [source for source in upstream_of(freshness.study, item) if source in states]
-            rebuilt = [source for source in rebuilt if states[source].must_run]
+            rebuilt = [source for source in rebuilt if states[source].status in carried]
             if rebuilt:
                 names = ", ".join(str(source) for source in rebuilt)
                 state = PartitionState(item, "stale", (f"if {names} changes when it is rebuilt",))

@@ -37,7 +37,8 @@ def verify_data_root(freshness: Freshness) -> list[Finding]:
             kind = "missing" if " is missing" in fault else "changed"
             findings.append(Finding(kind, f"{item}: {fault}", f"rebuild with: {item.command}"))
     damaged = {finding.where.split(":")[0] for finding in findings}
-    for state in plan(freshness, walk_order(freshness.study)):
+    # Cells that were never asked for do not make the report over the others stale.
+    for state in plan(freshness, walk_order(freshness.study), carried=("stale",)):
         if state.status == "stale" and str(state.item) not in damaged:
             reasons = "; ".join(state.reasons)
             findings.append(Finding("stale", f"{state.item}: {reasons}", f"rebuild with: {state.item.command}"))

@@ -7,6 +7,7 @@ parent dies, it dies; if it dies itself (out of memory, say), the parent names t
 import json
 import os
 import sys
+import time
 from dataclasses import asdict, dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection, wait
@@ -18,7 +19,7 @@ from fly64_assets.orchestration.partitions import PartitionId
 from fly64_assets.science.records import Progress
 from fly64_assets.study import Study
 
-STOP_SECONDS = 8.0
+STOP_SECONDS = 6.0
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,17 @@ class Worker:
         """Give up a dead process; the next task starts another."""
         self.task, self._process, self._pipe = None, None, None
 
-    def close(self) -> None:
-        """Stop the process, busy or not."""
+    def ask_to_stop(self) -> None:
+        """Tell the process to stop, busy or not."""
+        if self._process is not None:
+            self.pipe.close()
+            self._process.terminate()
+
+    def close(self, deadline: float) -> None:
+        """Wait until ``deadline`` (monotonic) for the process to stop, then kill it."""
         if self._process is None:
             return
-        self.pipe.close()
-        self._process.terminate()
-        self._process.join(timeout=STOP_SECONDS)
+        self._process.join(timeout=max(0.0, deadline - time.monotonic()))
         if self._process.is_alive():
             self._process.kill()
             self._process.join()
@@ -110,9 +115,12 @@ class WorkerPool:
         return said
 
     def close(self) -> None:
-        """Stop all workers."""
+        """Stop all workers, together."""
         for worker in self.workers:
-            worker.close()
+            worker.ask_to_stop()
+        deadline = time.monotonic() + STOP_SECONDS
+        for worker in self.workers:
+            worker.close(deadline)
 
 
 def work(pipe: Connection, parent_pid: int, study_json: str, data_root: str) -> None:

@@ -103,11 +103,10 @@ def dagster_dev(root: Path, study: str, log: Path) -> Iterator[DagsterServer]:
     subprocess.run(
         [*dagster, "instance", "concurrency", "set", "training", "1"], env=variables, check=True, capture_output=True
     )
-    del variables["DAGSTER_MODULE_NAME"]
     port = _free_port()
     # `dagster dev` calls its children by name: they must come from this environment.
     variables["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{variables['PATH']}"
-    command = [*dagster, "dev", "--module-name", "fly64_assets.definitions", "--host", "127.0.0.1", "--port", str(port)]
+    command = [*dagster, "dev", "--port", str(port)]  # bare, as in an activated shell
     with log.open("w") as stream:
         process = subprocess.Popen(
             command, env=variables, stdout=stream, stderr=subprocess.STDOUT, start_new_session=True

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from fly64_assets.storage import sha256_of
+from fly64_assets_tests.end_to_end.dagster_ui import study_environment
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
@@ -28,14 +29,10 @@ def fly64(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def dagster(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    variables = {
-        "DAGSTER_HOME": str(root / "dagster"),
-        "DAGSTER_MODULE_NAME": "fly64_assets.definitions",
-        "DAGSTER_CLI_ASSET_MATERIALIZE_PARTITION": "1000|dense",
-    }
     return subprocess.run(
         [sys.executable, "-m", "dagster", *arguments],
-        env={**environment(root), **variables},
+        env=study_environment(root, str(TINY)),
+        cwd=root,  # the activated shell may be anywhere
         capture_output=True,
         text=True,
         timeout=400,
@@ -74,8 +71,10 @@ def test_it_materializes_all_eight_assets_and_says_where_the_results_are(finishe
             for s in ("train", "test")
         ),
         f"pty_chi_reconstruction/{cell}/pty_chi_test.h5",
+        *(f"pty_chi_reconstruction/{cell}/on_the_way/pty_chi_test_epoch_{n:05d}.h5" for n in (0, 1, 2, 3)),
         f"comparison_metrics/{cell}/comparison_metrics.csv",
         f"comparison_metrics/{cell}/frc_curves.csv",
+        f"comparison_metrics/{cell}/frontier.csv",
         f"comparison_metrics/{cell}/comparison.png",
         "study_report/report.html",
         "study_report/metrics.csv",

@@ -7,6 +7,7 @@ from fly64_assets.orchestration.io_managers import published_output
 from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import optional_picture, scalars, table
 from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.run_config import seed_config, with_seed
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import dataset_preview, scan_preview
 from fly64_assets.science.physics.probe import probe_diameter_px
@@ -52,6 +53,7 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         code_version="1",
         io_manager_key="files",
         kinds={"numpy"},
+        config_schema=seed_config(partitions.study, "Seed of the noise, or of the thinning."),
     )
     def simulated_dataset(
         context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], scan: PartitionFiles
@@ -61,7 +63,7 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         Train and test are the two halves of the scan in y, with a guard band between them, so that
         no lit object pixel is in both.
         """
-        study = workspace.study
+        study = with_seed(workspace.study, context.op_execution_context.op_config)
         item = workspace.item(context, "simulated_dataset")
         parameter_hash = study.parameter_hash("simulated_dataset", item.partition)
         source = read_scan(scan.path(SCAN_FILE))

@@ -16,7 +16,7 @@ from fly64_assets.orchestration.manifest import JobKey, TrainingLedger
 from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import optional_picture, table
 from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.orchestration.run_config import TrainingOverrides
+from fly64_assets.orchestration.run_config import training_config, with_training_overrides
 from fly64_assets.science.figures import loss_curve
 from fly64_assets.storage import FileRecord, StagedFolder, digest_of, read_json, record_of, staged
 from fly64_assets.study import Study, dose_label, split_partition
@@ -40,11 +40,11 @@ def training_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         io_manager_key="files",
         kinds={"pytorch", "lightning"},
         pool=TRAINING_POOL,
+        config_schema=training_config(partitions.study),
         output_required=False,
     )
     def trained_bundle(
         context: dg.AssetExecutionContext,
-        config: TrainingOverrides,
         workspace: dg.ResourceParam[Workspace],
         overlap_view: PartitionFiles,
     ) -> Iterator[dg.Output]:
@@ -55,7 +55,7 @@ def training_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         """
         item = workspace.item(context, "trained_bundle")
         _, view = split_partition(item.partition)
-        study = config.applied_to(workspace.study, view)
+        study = with_training_overrides(workspace.study, view, context.op_execution_context.op_config)
         parameter_hash = study.parameter_hash("trained_bundle", item.partition)
         ledger = TrainingLedger(workspace.data_root)
         reason = untrainable_reason(overlap_view)
