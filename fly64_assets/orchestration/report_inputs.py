@@ -40,6 +40,7 @@ def report_data(instance: dg.DagsterInstance, workspace: Workspace, scored: dict
         ),
         metrics=_tables(done, "comparison_metrics.csv"),
         frc=_tables(done, "frc_curves.csv"),
+        frontier=_tables(done, "frontier.csv"),
         scan_png=scan_preview(scan),
         versions={**{name: metadata.version(name) for name in VERSIONED_PACKAGES}, "python": platform.python_version()},
         commands=(f"make study STUDY={study.name} DOSES=all",),
@@ -48,7 +49,7 @@ def report_data(instance: dg.DagsterInstance, workspace: Workspace, scored: dict
 
 
 def _tables(cells: dict[str, PartitionFiles], name: str) -> pd.DataFrame:
-    parts = [pd.read_csv(files.path(name), keep_default_na=True) for files in cells.values()]
+    parts = [pd.read_csv(files.path(name), keep_default_na=True) for files in cells.values() if name in files.files]
     return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame()
 
 

@@ -3,30 +3,29 @@
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import dagster as dg
 import numpy as np
 import pandas as pd
 
+from fly64_assets.orchestration.cell import Cell
 from fly64_assets.orchestration.gates import PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output, record_skip
 from fly64_assets.orchestration.partitions import StudyPartitions
 from fly64_assets.orchestration.previews import optional_picture, table
 from fly64_assets.orchestration.report_inputs import report_data
 from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
-from fly64_assets.science.interop.ptychodus import read_product
-from fly64_assets.science.metrics.scoring import CellScores, score_cell
-from fly64_assets.science.records import METHODS, SPLITS, Dataset, Reconstruction, Scan, Split
+from fly64_assets.science.metrics.scoring import CellScores
+from fly64_assets.science.records import METHODS, SPLITS, Split
 from fly64_assets.science.report import render_report, wide_table
-from fly64_assets.storage import StagedFolder, read_json, staged
-from fly64_assets.study import Study, split_partition
+from fly64_assets.storage import StagedFolder, staged
+from fly64_assets.study import split_partition
 
 METRICS_FILE = "comparison_metrics.csv"
 CURVES_FILE = "frc_curves.csv"
+FRONTIER_FILE = "frontier.csv"
 FIGURE_FILE = "comparison.png"
 CELL_FILE = "cell.json"
 PREVIEW_BYTES = 60_000
@@ -38,7 +37,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         partitions_def=partitions.dose_and_view,
         group_name="comparison",
-        code_version="1",
+        code_version="2",
         io_manager_key="files",
         kinds={"pandas"},
         output_required=False,
@@ -52,7 +51,8 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     ) -> Iterator[dg.Output]:
         """Every method of a cell scored alike against the object: table, FRC curves and a figure.
 
-        Rows for a flat object and for the truth itself stand beside the methods as a sanity check.
+        Rows for a flat object and for the truth itself stand beside the methods as a sanity check. What pty-chi had on
+        its way is scored too, so that methods can be compared at equal CPU time (frontier.csv).
         """
         item = workspace.item(context, "comparison_metrics")
         study = workspace.study
@@ -73,6 +73,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             metrics.to_csv(stage.path(METRICS_FILE), index=False)
             curves = pd.concat([part.frc_curves for part in scores.values()])
             curves.to_csv(stage.path(CURVES_FILE), index=False)
+            cell.frontier().to_csv(stage.path(FRONTIER_FILE), index=False)
             metadata = optional_picture(context, lambda: _draw(stage, cell, shown), "test split")
             figure_note = next((value for value in metadata.values() if isinstance(value, str)), "")
             _write_json(stage, CELL_FILE, cell.describe(scores, figure_note))
@@ -88,7 +89,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         ins={"comparison_metrics": every_cell},
         group_name="report",
-        code_version="1",
+        code_version="2",
         io_manager_key="files",
         kinds={"html"},
     )
@@ -126,93 +127,6 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             )
 
     return [comparison_metrics, study_report]
-
-
-@dataclass(frozen=True)
-class Cell:
-    """One dose and view, and the verified files that it is scored from."""
-
-    study: Study
-    dose: float
-    view: str
-    view_files: PartitionFiles
-    networks: PartitionFiles
-    iterative: PartitionFiles
-
-    def dataset(self, seed: int, split: Split) -> Dataset:
-        """Counts and truth of a split."""
-        return read_dataset(self.view_files.path(f"{self.study.seed_folder(seed)}{self.view}_{split}.npz"))
-
-    def products(self, seed: int, split: Split) -> dict[str, tuple[PartitionFiles, str]]:
-        """Method to the partition and name of its product; a method that the view does not have is absent."""
-        folder = self.study.seed_folder(seed)
-        names = {method: f"{folder}{method}_{split}.h5" for method in METHODS}
-        sources = (self.networks, self.iterative)
-        return {method: (source, name) for method, name in names.items() for source in sources if name in source.files}
-
-    def reconstructions(self, seed: int, split: Split) -> dict[str, Reconstruction]:
-        """What every method made of a split."""
-        return {
-            method: read_product(source.path(name)) for method, (source, name) in self.products(seed, split).items()
-        }
-
-    def score(self, seed: int, split: Split) -> CellScores:
-        """Score all methods of a split."""
-        dataset = self.dataset(seed, split)
-        measurement = dataset.measurement
-        scan = Scan(dataset.object, measurement.probe, measurement.positions_xy_px, dataset.scan_index)
-        return score_cell(
-            self.reconstructions(seed, split),
-            dataset,
-            scan,
-            self.study.scoring,
-            dose=self.dose,
-            view=self.view,
-            split=split,
-            seed=seed,
-            rng=self.study.rng("bootstrap", self.view, split),
-            costs=self.costs(seed, split),
-        )
-
-    def costs(self, seed: int, split: Split) -> dict[str, dict[str, float]]:
-        """CPU-seconds and training patterns of each method."""
-        costs: dict[str, dict[str, float]] = {}
-        for source in (self.networks, self.iterative):
-            entry = read_json(source.path("costs.json"))[str(seed)]
-            for method, seconds in entry["reconstruct"].items():
-                costs.setdefault(method, {})["cpu_seconds_reconstruct"] = seconds[split]
-            for method, spent in entry.get("train", {}).items():
-                costs.setdefault(method, {})["cpu_seconds_train"] = spent["cpu_seconds"]
-                costs[method]["patterns_trained_on"] = spent["patterns_trained_on"]
-        return costs
-
-    def with_provenance(self, metrics: pd.DataFrame, seed: int, split: Split) -> pd.DataFrame:
-        """The table with the digests of the files that each row was computed from."""
-        dataset = self.view_files.files[f"{self.study.seed_folder(seed)}{self.view}_{split}.npz"].sha256
-        digests = {method: source.files[name].sha256 for method, (source, name) in self.products(seed, split).items()}
-        return metrics.assign(
-            dataset_sha256=dataset, product_sha256=metrics["method"].map(lambda method: digests.get(method, ""))
-        )
-
-    def describe(self, scores: dict[tuple[int, Split], CellScores], figure_note: str) -> dict[str, Any]:
-        """What the report says of the cell besides its scores."""
-        files = [self.view_files, self.networks, self.iterative]
-        return {
-            "view_summary": read_json(self.view_files.path("metrics_bundle.json")),
-            "object_origin": self.dataset(self.study.seeds[0], "test").metadata.get("object_origin", "truth"),
-            "digests": {
-                f"{source.item.folder}/{name}": record.sha256
-                for source in files
-                for name, record in sorted(source.files.items())
-                if name.endswith((".npz", ".h5", ".zip"))
-            },
-            "failures": {
-                f"{method}, {split} split, seed {seed}": reason
-                for (seed, split), part in scores.items()
-                for method, reason in part.failures.items()
-            },
-            "figure_note": figure_note,
-        }
 
 
 def key_scores(metrics: pd.DataFrame) -> dict[str, float]:

@@ -11,6 +11,7 @@ from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output, record_skip
 from fly64_assets.orchestration.partitions import StudyPartitions
 from fly64_assets.orchestration.previews import optional_picture, table
+from fly64_assets.orchestration.products import COSTS_FILE, product_file, snapshot_file
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import loss_curve, reconstruction_preview
@@ -20,21 +21,18 @@ from fly64_assets.science.records import SPLITS, Measurement, ProgressListener, 
 from fly64_assets.storage import StagedFolder, read_json, staged
 from fly64_assets.study import BASELINE_VIEW, Study, split_partition
 
-COSTS_FILE = "costs.json"
-
 
 def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     """Networks and iterative reconstruction, side by side."""
     cell: dict[str, Any] = {
         "partitions_def": partitions.dose_and_view,
         "group_name": "reconstruction",
-        "code_version": "1",
         "io_manager_key": "files",
         "output_required": False,
     }
     bundles = dg.AssetIn(partition_mapping=partitions.own_and_baseline, metadata={"many": True})
 
-    @dg.asset(ins={"trained_bundle": bundles}, kinds={"pytorch", "hdf5"}, **cell)
+    @dg.asset(ins={"trained_bundle": bundles}, kinds={"pytorch", "hdf5"}, code_version="1", **cell)
     def network_reconstruction(
         context: dg.AssetExecutionContext,
         workspace: dg.ResourceParam[Workspace],
@@ -72,7 +70,7 @@ def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefiniti
 
     ins = {"network_reconstruction": dg.AssetIn()} if partitions.study.pty_chi.start == "pinn" else {}
 
-    @dg.asset(ins={"overlap_view": dg.AssetIn(), **ins}, kinds={"ptychi", "hdf5"}, **cell)
+    @dg.asset(ins={"overlap_view": dg.AssetIn(), **ins}, kinds={"ptychi", "hdf5"}, code_version="2", **cell)
     def pty_chi_reconstruction(
         context: dg.AssetExecutionContext,
         workspace: dg.ResourceParam[Workspace],
@@ -81,7 +79,8 @@ def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefiniti
     ) -> Iterator[dg.Output]:
         """Iterative reconstruction of both splits by pty-chi, from a flat object unless the study says otherwise.
 
-        The number of epochs is fixed in the study file; nothing is chosen by looking at the truth.
+        The number of epochs is fixed in the study file; nothing is chosen by looking at the truth. Of the test split,
+        what there was on the way is kept too: it shows what less CPU time would have bought.
         """
         item = workspace.item(context, "pty_chi_reconstruction")
         study = workspace.study
@@ -102,6 +101,7 @@ def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefiniti
                         study.pty_chi,
                         seed=seed,
                         start_object=start_object(start, study, seed, split),
+                        keep_snapshots=split == "test",
                         progress=products.progress,
                     )
                     products.add(stage, found, seed, split)
@@ -163,8 +163,14 @@ class ProductSet:
         """Write a product; its CPU time goes to the costs, so that equal results have equal files."""
         folder = self.study.seed_folder(seed)
         write_product(stage.path(product_file(found.method, split, folder)), replace(found, cpu_seconds=float("nan")))
-        entry = self.costs.setdefault(str(seed), {}).setdefault("reconstruct", {})
-        entry.setdefault(found.method, {})[split] = found.cpu_seconds
+        costs = self.costs.setdefault(str(seed), {})
+        costs.setdefault("reconstruct", {}).setdefault(found.method, {})[split] = found.cpu_seconds
+        for step in found.snapshots:
+            epochs = len(step.loss_epochs)
+            path = stage.path(snapshot_file(found.method, split, folder, epochs))
+            write_product(path, replace(step, cpu_seconds=float("nan")))
+            trace = costs.setdefault("on_the_way", {}).setdefault(found.method, {}).setdefault(split, {})
+            trace[str(epochs)] = step.cpu_seconds
         if split == "test" and seed == self.study.seeds[0]:
             self.shown[found.method] = found
 
@@ -190,11 +196,6 @@ class ProductSet:
             pictures |= optional_picture(context, lambda: loss_curve(history), "loss")
             pictures |= {"final_loss": float(iterative.loss_values[-1])} if iterative.loss_values else {}
         return {"costs": table(rows), "files": len(stage.records()), **pictures}
-
-
-def product_file(method: str, split: Split, seed_folder: str) -> str:
-    """Name of a method's product inside its partition."""
-    return f"{seed_folder}{method}_{split}.h5"
 
 
 def measurement_of(view_files: PartitionFiles, study: Study, view: str, split: Split, seed: int) -> Measurement:

@@ -14,6 +14,7 @@ from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.caveats import caveats
 from fly64_assets.science.report.charts import measured_overlap
 from fly64_assets.science.report.data import ReportData
+from fly64_assets.science.report.equal_time import at_equal_time, equal_time_sentences
 from fly64_assets.science.report.ranking import Cell, cell_name, cells_text, leaders, rank
 from fly64_assets.science.report.scores import Estimate, Scores
 from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text
@@ -25,7 +26,7 @@ class Answer:
 
     Attributes:
         paragraph: the answer, sentence by sentence.
-        details: how each network stands against pty_chi, and what training costs.
+        details: how each network stands against pty_chi, also at equal CPU time, and what training costs.
         caveats: what to keep in mind.
     """
 
@@ -55,7 +56,8 @@ def answer(data: ReportData, scores: Scores | None = None) -> Answer:
         return Answer((_nothing_scored(data, scores),), caveats=to_keep_in_mind)
     paragraph = [_scope(data, scores, cells), *_leaders(scores, cells), *_usefulness(data, scores, cells)]
     paragraph += _reconstruction_time(scores, cells)
-    details = [*_against_iterative(scores, cells), *_training_time(scores, cells)]
+    details = [*_against_iterative(scores, cells), *equal_time_sentences(at_equal_time(data))]
+    details += _training_time(scores, cells)
     return Answer(tuple(paragraph), tuple(details), to_keep_in_mind)
 
 

@@ -17,6 +17,7 @@ from fly64_assets.science.records import METHODS
 from fly64_assets.science.report import charts, tables
 from fly64_assets.science.report.answer import answer
 from fly64_assets.science.report.data import ReportData
+from fly64_assets.science.report.equal_time import at_equal_time, equal_time_table
 from fly64_assets.science.report.scores import Scores
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
@@ -56,6 +57,7 @@ def render_report(data: ReportData) -> str:
         cost_charts=charts.quality_against_cost(data, scores),
         frc_charts=charts.frc_charts(data),
         cost_table=tables.cost(data, scores),
+        equal_time_table=equal_time_table(at_equal_time(data)),
         overlap_table=tables.overlap(data),
         fluence_table=tables.fluence(data, scores),
         test_table=tables.all_scores(data, scores, "test"),

@@ -88,7 +88,10 @@ def _studies() -> dict[str, ReportData]:
         "one cell": replace(
             full, doses=(1e3,), views={"dense": VIEWS["dense"]}, cells=(made_up_cell(1e3, "dense"),), metrics=test_only
         ),
-        "nothing": replace(full, cells=(), metrics=pd.DataFrame(), frc=pd.DataFrame(), scan_png=None),
+        "nothing": replace(
+            full, cells=(), metrics=pd.DataFrame(), frc=pd.DataFrame(), frontier=pd.DataFrame(), scan_png=None
+        ),
+        "no frontier": replace(full, frontier=None),
         "no pinn": replace(full, metrics=no_pinn),
         "no intervals": replace(full, metrics=made_up_metrics(intervals=False)),
         "reference": replace(full, object_origin="pty_chi_reference", dose_method="thin"),
@@ -189,24 +192,14 @@ def test_curves_above_half_to_the_end_are_said_to_be_at_least() -> None:
     assert "≥ 0.500" in _text(render_report(replace(data, metrics=metrics)))
 
 
-def test_frontier_traces_are_drawn() -> None:
-    trace = pd.DataFrame(
-        [
-            {
-                "dose": 1e3,
-                "view": "dense",
-                "split": "test",
-                "seed": 1,
-                "method": "pty_chi",
-                "cpu_seconds": t,
-                "value": v,
-            }
-            for t, v in ((1.0, 0.1), (10.0, 0.3), (60.0, 0.5))
-        ]
-    )
+def test_frontier_traces_are_drawn_and_compared_at_equal_time() -> None:
     data = made_up_study()
-    with_trace = render_report(replace(data, frontier=trace))
-    assert with_trace.count('<path class="line"') == render_report(data).count('<path class="line"') + 1
+    without, html = (render_report(replace(data, frontier=found)) for found in (None, data.frontier))
+    n_cells = len(data.views) * len(data.doses)
+    assert html.count('<path class="line"') == without.count('<path class="line"') + n_cells
+    assert "At equal CPU time" in _text(html)
+    assert "At equal CPU time" not in _text(without)
+    assert "given the CPU time of pinn" in _text(html).replace(" .", ".")
 
 
 def test_each_method_has_its_marker_and_tooltips_carry_numbers() -> None:
