@@ -11,7 +11,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -144,7 +144,7 @@ class StagedFolder:
         """Prepare a hidden staging folder inside ``folder``; remove those of dead writers."""
         self.folder = folder
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_abandoned_staging(folder)
+        _remove_abandoned(folder.glob(f"{_STAGING_PREFIX}*"))
         self.staging = folder / f"{_STAGING_PREFIX}{os.getpid()}-{secrets.token_hex(4)}"
         self.staging.mkdir()
         self._records: dict[str, FileRecord] = {}
@@ -192,8 +192,13 @@ class StagedFolder:
                 path.unlink()
 
 
-def _remove_abandoned_staging(folder: Path) -> None:
-    for path in folder.glob(f"{_STAGING_PREFIX}*"):
+def remove_abandoned_staging(data_root: Path) -> None:
+    """Remove what writers that were killed had staged anywhere under a data root."""
+    _remove_abandoned(data_root.glob(f"[!.]*/**/{_STAGING_PREFIX}*"))
+
+
+def _remove_abandoned(staging: Iterable[Path]) -> None:
+    for path in staging:
         pid = path.name.removeprefix(_STAGING_PREFIX).split("-")[0]
         if not (pid.isdigit() and psutil.pid_exists(int(pid))):
             shutil.rmtree(path, ignore_errors=True)

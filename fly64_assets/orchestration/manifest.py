@@ -1,5 +1,6 @@
 """training_manifest.json and skip_summary.json: one entry per training job, kept current under concurrent runs."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -77,6 +78,17 @@ class TrainingLedger:
         self._set(job, {"status": "skipped", "reason": reason})
         entry = {**job.identity, "reason": reason}
         update_json(self.skips, lambda value: _with(value, "skipped", job, entry))
+
+    def settle_interrupted(self, in_progress: Callable[[float, str], bool]) -> None:
+        """Jobs that stand as running, but whose dose and view no run works on, were interrupted."""
+
+        def settled(entry: dict[str, Any]) -> dict[str, Any]:
+            if entry["status"] != "running" or in_progress(entry["dose"], entry["view"]):
+                return entry
+            return {**entry, "status": "failed", "error": "interrupted: its process is gone"}
+
+        if self.manifest.exists():
+            update_json(self.manifest, lambda value: {**value, "jobs": [settled(job) for job in value.get("jobs", [])]})
 
     def _set(self, job: JobKey, fields: dict[str, Any]) -> None:
         update_json(self.manifest, lambda value: _with(value, "jobs", job, {**job.identity, **fields}))

@@ -4,18 +4,22 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from dagster import DagsterInstance
 from rich.console import Console
 
 from fly64_assets.orchestration.code_location import code_versions, study_assets
 from fly64_assets.orchestration.display import TerminalDisplay
+from fly64_assets.orchestration.failures import RunHistory
 from fly64_assets.orchestration.freshness import Freshness, plan, select_partitions
 from fly64_assets.orchestration.instance import limit_training, study_instance
+from fly64_assets.orchestration.manifest import TrainingLedger
 from fly64_assets.orchestration.partitions import PartitionId, partitions_of
 from fly64_assets.orchestration.runs import settle_dead_runs
 from fly64_assets.orchestration.verify import verify_data_root
 from fly64_assets.orchestration.walk import Walk
 from fly64_assets.orchestration.workers import WorkerPool
-from fly64_assets.study import Study
+from fly64_assets.storage import remove_abandoned_staging
+from fly64_assets.study import Study, dose_key
 
 
 @dataclass(frozen=True)
@@ -55,7 +59,7 @@ def run_study(request: StudyRequest, console: Console) -> dict[PartitionId, str]
     """
     with study_instance(request.data_root, request.study.name) as instance:
         limit_training(instance)
-        for run_id in settle_dead_runs(instance):
+        for run_id in _settle(request, instance):
             console.print(f"run {run_id[:8]} was interrupted and is marked as failed", markup=False, highlight=False)
         freshness = _freshness(request, instance)
         pool = WorkerPool(request.study, request.data_root, request.jobs)
@@ -66,7 +70,7 @@ def run_study(request: StudyRequest, console: Console) -> dict[PartitionId, str]
                 walking.run()
         finally:
             pool.close()
-            settle_dead_runs(instance)
+            _settle(request, instance)
         _print_summary(request, freshness, walking, console)
     return walking.failed
 
@@ -87,7 +91,18 @@ def verify_study(request: StudyRequest, console: Console) -> int:
     return damaged
 
 
-def _freshness(request: StudyRequest, instance: Any) -> Freshness:
+def _settle(request: StudyRequest, instance: DagsterInstance) -> list[str]:
+    """Leave nothing behind of dead processes: unfinished runs, staged files, trainings that stand as running."""
+    settled = settle_dead_runs(instance)
+    remove_abandoned_staging(request.data_root)
+    history = RunHistory(instance)
+    TrainingLedger(request.data_root).settle_interrupted(
+        lambda dose, view: history.in_progress(PartitionId("trained_bundle", f"{dose_key(dose)}|{view}"))
+    )
+    return settled
+
+
+def _freshness(request: StudyRequest, instance: DagsterInstance) -> Freshness:
     return Freshness(request.study, instance, request.data_root, code_versions(study_assets(request.study)))
 
 

@@ -19,7 +19,7 @@ from fly64_assets.orchestration.partitions import PartitionId
 from fly64_assets.science.records import Progress
 from fly64_assets.study import Study
 
-STOP_SECONDS = 6.0
+STOP_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
