@@ -11,6 +11,7 @@ from fly64_assets.orchestration.assets.simulation import simulation_assets
 from fly64_assets.orchestration.assets.training import training_assets
 from fly64_assets.orchestration.assets.views import view_assets
 from fly64_assets.orchestration.checks import study_checks
+from fly64_assets.orchestration.contents import described
 from fly64_assets.orchestration.io_managers import VerifiedFilesIOManager
 from fly64_assets.orchestration.jobs import study_jobs
 from fly64_assets.orchestration.partitions import StudyPartitions
@@ -52,13 +53,15 @@ def study_assets(study: Study) -> list[dg.AssetsDefinition]:
     """The eight assets, upstream first."""
     partitions = StudyPartitions(study)
     with disable_dagster_warnings():
-        return [
-            *simulation_assets(partitions),
-            *view_assets(partitions),
-            *training_assets(partitions),
-            *reconstruction_assets(partitions),
-            *comparison_assets(partitions),
-        ]
+        return described(
+            [
+                *simulation_assets(partitions),
+                *view_assets(partitions),
+                *training_assets(partitions),
+                *reconstruction_assets(partitions),
+                *comparison_assets(partitions),
+            ]
+        )
 
 
 def code_versions(assets: list[dg.AssetsDefinition]) -> dict[str, str]:

@@ -4,7 +4,9 @@ import dagster as dg
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from dagster._core.storage.tags import PARTITION_NAME_TAG
 
+from fly64_assets.orchestration.jobs import ASSETS_OF_JOBS
 from fly64_assets.orchestration.partitions import PartitionId
+from fly64_assets.study import AssetName
 
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
@@ -22,9 +24,8 @@ class RunHistory:
         self._runs: dict[PartitionId, list[dg.DagsterRun]] = {}
         for run in instance.get_runs(dg.RunsFilter(tags=tags), limit=HISTORY_RUNS):
             partition = run.tags.get(PARTITION_NAME_TAG)
-            for key in run.asset_selection or ():
-                covered = PartitionId(key.to_user_string(), partition)  # pyright: ignore[reportArgumentType]
-                self._runs.setdefault(covered, []).append(run)
+            for asset in _assets_of(run):
+                self._runs.setdefault(PartitionId(asset, partition), []).append(run)
 
     def in_progress(self, item: PartitionId) -> bool:
         """Whether an unfinished run covers a partition."""
@@ -44,6 +45,12 @@ class RunHistory:
             if record.step_key is not None and record.dagster_event is not None and item.asset in record.step_key:
                 return failure_text(record.dagster_event.step_failure_data)
         return "its run ended before it was reached"
+
+
+def _assets_of(run: dg.DagsterRun) -> tuple[AssetName, ...]:
+    if run.asset_selection is not None:
+        return tuple(key.to_user_string() for key in run.asset_selection)  # pyright: ignore[reportReturnType]
+    return ASSETS_OF_JOBS.get(run.job_name, ())  # a whole job, as `dagster job backfill` asks for it
 
 
 def failure_text(data: object) -> str:

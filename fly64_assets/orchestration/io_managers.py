@@ -10,8 +10,9 @@ from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
 from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles, open_partition
-from fly64_assets.orchestration.partitions import PartitionId
+from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId, upstream_of
 from fly64_assets.storage import StagedFolder, content_digest
+from fly64_assets.study import Study
 
 VOLATILE_FILES = frozenset({"costs.json", "train.log", "history.csv"})
 """Files that record a run's own timing; digested and verified, but no part of the data version."""
@@ -70,7 +71,7 @@ def published_output(
     version = content_digest(records, VOLATILE_FILES)
     entry = CatalogEntry(
         storage_id=0,
-        run_id=context.run_id,
+        run_id=context.run.run_id,
         data_version=version,
         parameter_hash=parameter_hash,
         code_version=code_version_of(context),
@@ -85,26 +86,66 @@ def published_output(
 def record_skip(
     context: dg.AssetExecutionContext, reason: str, *, parameter_hash: str, upstream: list[PartitionFiles]
 ) -> None:
-    """Put a skip with its reason into the catalog; under the same parameters it counts as done."""
+    """Put a skip with its reason into the catalog; under the same parameters it counts as done.
+
+    Dagster leaves out the steps below one without output, so the skips of the assets below that the
+    same run was to make are recorded here too.
+    """
+    item = PartitionId(context.asset_key.to_user_string(), context.partition_key)  # pyright: ignore[reportArgumentType]
+    context.log.warning(f"skipped: {reason}")
+    versions = {str(source.item): source.data_version for source in upstream}
+    _observe_skip(context, item, reason, parameter_hash, versions)
+    study: Study = context.resources.workspace.study
+    selected = {key.to_user_string() for key in context.op_execution_context.job_def.asset_layer.selected_asset_keys}
+    skipped = {item}
+    for below in (PartitionId(asset, item.partition) for asset in CELL_ASSETS if asset in selected):
+        sources = upstream_of(study, below)
+        if skipped.isdisjoint(sources):
+            continue
+        skipped.add(below)
+        hash_below = study.parameter_hash(below.asset, below.partition)
+        _observe_skip(context, below, reason, hash_below, _versions_of(context, sources, item, selected, reason))
+
+
+def _versions_of(
+    context: dg.AssetExecutionContext, sources: list[PartitionId], item: PartitionId, selected: set[str], reason: str
+) -> dict[str, str]:
+    """Data versions of what a skipped asset would have read; this run's other skips may not be recorded yet."""
+    versions = {}
+    for source in sources:
+        entry = latest_entry(context.instance, source)
+        if source.partition == item.partition and source.asset in selected and source.asset != "overlap_view":
+            versions[str(source)] = _skip_version(reason)
+        elif entry is not None:
+            versions[str(source)] = entry.data_version
+    return versions
+
+
+def _observe_skip(
+    context: dg.AssetExecutionContext, item: PartitionId, reason: str, parameter_hash: str, upstream: dict[str, str]
+) -> None:
     entry = CatalogEntry(
         storage_id=0,
-        run_id=context.run_id,
-        data_version=f"skipped: {reason}",
+        run_id=context.run.run_id,
+        data_version=_skip_version(reason),
         parameter_hash=parameter_hash,
-        code_version=code_version_of(context),
-        upstream={str(item.item): item.data_version for item in upstream},
+        code_version=context.op_execution_context.job_def.asset_layer.get(item.asset_key).code_version or "",
+        upstream=upstream,
         files={},
         skip_reason=reason,
     )
-    context.log.warning(f"skipped: {reason}")
     context.log_event(
         dg.AssetObservation(
-            asset_key=context.asset_key,
-            partition=context.partition_key if context.has_partition_key else None,
+            asset_key=item.asset_key,
+            partition=item.partition,
             description=f"skipped: {reason}",
             metadata={"skip_reason": reason, PROVENANCE: dg.MetadataValue.json(entry.provenance)},
         )
     )
+
+
+def _skip_version(reason: str) -> str:
+    return f"skipped: {reason}"
 
 
 def code_version_of(context: dg.AssetExecutionContext) -> str:

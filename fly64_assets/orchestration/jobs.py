@@ -3,28 +3,39 @@
 import dagster as dg
 
 from fly64_assets.orchestration.partitions import CELL_ASSETS, StudyPartitions
+from fly64_assets.study import AssetName
 
 DATASET_JOB = "dataset_of_dose"
 CELL_JOB = "cell_of_dose_and_view"
 REPORT_JOB = "report_of_study"
 SCAN_JOB = "scan_of_study"
+ASSETS_OF_JOBS: dict[str, tuple[AssetName, ...]] = {
+    SCAN_JOB: ("scan",),
+    DATASET_JOB: ("simulated_dataset",),
+    CELL_JOB: CELL_ASSETS,
+    REPORT_JOB: ("study_report",),
+}
 
 
 def study_jobs(partitions: StudyPartitions) -> list:
     """One job per set of partitions, because a run works on one set."""
     return [
-        dg.define_asset_job(SCAN_JOB, dg.AssetSelection.assets("scan"), description="The shared scan."),
+        dg.define_asset_job(
+            SCAN_JOB, dg.AssetSelection.assets(*ASSETS_OF_JOBS[SCAN_JOB]), description="The shared scan."
+        ),
         dg.define_asset_job(
             DATASET_JOB,
-            dg.AssetSelection.assets("simulated_dataset"),
+            dg.AssetSelection.assets(*ASSETS_OF_JOBS[DATASET_JOB]),
             partitions_def=partitions.dose,
             description="Train and test datasets of a dose.",
         ),
         dg.define_asset_job(
             CELL_JOB,
-            dg.AssetSelection.assets(*CELL_ASSETS),
+            dg.AssetSelection.assets(*ASSETS_OF_JOBS[CELL_JOB]),
             partitions_def=partitions.dose_and_view,
             description="One dose and view: view, training, reconstructions, scores.",
         ),
-        dg.define_asset_job(REPORT_JOB, dg.AssetSelection.assets("study_report"), description="The report."),
+        dg.define_asset_job(
+            REPORT_JOB, dg.AssetSelection.assets(*ASSETS_OF_JOBS[REPORT_JOB]), description="The report."
+        ),
     ]

@@ -49,7 +49,7 @@ _LIMITS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
 class SeedOptions(Options):
     """The seed of a study that has one."""
 
-    seed: int = Field(default=1, ge=0, lt=2**63)
+    seed: int = Field(default=1, ge=0, le=2**31 - 1)
 
 
 class BoundedNumber(ConfigScalar):
@@ -58,7 +58,7 @@ class BoundedNumber(ConfigScalar):
     def __init__(self, name: str, kind: ConfigScalarKind, limits: Mapping[str, float]) -> None:
         """Name the type; ``limits`` are JSON Schema's minimum, exclusiveMinimum, maximum, exclusiveMaximum."""
         self.limits = dict(limits)
-        self.bounds = " and ".join(f"{_LIMITS[key][0]} {value:g}" for key, value in limits.items())
+        self.bounds = " and ".join(f"{_LIMITS[key][0]} {_plain(value)}" for key, value in limits.items())
         super().__init__(key=name, given_name=name, scalar_kind=kind, description=self.bounds)
 
     def post_process(self, value: float) -> float:
@@ -143,6 +143,10 @@ def _field(options: type[Options], name: str, text: str, in_study: str) -> dg.Fi
         inner = {"boolean": bool, "string": str}[kind["type"]]
     described.append(f"null: as in the study ({in_study}).")
     return dg.Field(dg.Noneable(inner), default_value=None, is_required=False, description=" ".join(described))
+
+
+def _plain(number: float) -> str:
+    return str(int(number)) if float(number).is_integer() else str(number)
 
 
 def _in_study(values: Mapping[str, Any]) -> str:

@@ -16,6 +16,7 @@ from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.orchestration.runs import PARTITION_TAG, STUDY_TAG
 from fly64_assets.study import BASELINE_VIEW, split_partition
 
+TickContext = dg.ScheduleEvaluationContext | dg.SensorEvaluationContext
 PRIORITY_TAG = "dagster/priority"
 SENSOR_SECONDS = 300
 
@@ -47,6 +48,13 @@ class Decision:
 
     requested: tuple[Unit, ...]
     left_alone: tuple[str, ...]
+
+    @property
+    def why_nothing(self) -> str:
+        """Why a tick requests nothing."""
+        if not self.left_alone:
+            return "nothing is missing or stale"
+        return f"nothing to request: {'; '.join(self.left_alone)}"
 
 
 def decide(freshness: Freshness, max_failures: int) -> Decision:
@@ -95,12 +103,14 @@ def study_automation(
     """The schedule and the sensor of a study."""
     study = workspace.study
 
-    def evaluate(instance: dg.DagsterInstance, cause: str) -> list[dg.RunRequest] | dg.SkipReason:
-        freshness = Freshness(study, instance, workspace.data_root, code_versions, sizes_only=True)
+    def evaluate(context: TickContext, cause: str) -> list[dg.RunRequest] | dg.SkipReason:
+        freshness = Freshness(study, context.instance, workspace.data_root, code_versions, sizes_only=True)
         decision = decide(freshness, study.schedule.max_failures)
+        for text in decision.left_alone:  # a tick that requests something shows its log, but no reason
+            context.log.warning(f"left alone: {text}")
         if decision.requested:
             return list(requests_of(decision, study.study_hash(), cause))
-        return dg.SkipReason("; ".join(("nothing is missing or stale", *decision.left_alone)))
+        return dg.SkipReason(decision.why_nothing)
 
     @dg.schedule(
         name="nightly_dose_backfill",
@@ -109,7 +119,7 @@ def study_automation(
         description="Requests the missing and stale partitions of all doses, upstream first.",
     )
     def nightly_dose_backfill(context: dg.ScheduleEvaluationContext) -> list[dg.RunRequest] | dg.SkipReason:
-        return evaluate(context.instance, f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")
+        return evaluate(context, f"{context.scheduled_execution_time:%Y-%m-%dT%H:%M}")
 
     @dg.sensor(
         name="base_file_changed",
@@ -123,8 +133,9 @@ def study_automation(
             return dg.SkipReason("the scan is synthetic: it has no input file")
         if digest == context.cursor:
             return dg.SkipReason("the input file is unchanged")
-        found = evaluate(context.instance, digest)
-        requests = found if isinstance(found, list) else []
-        return dg.SensorResult(run_requests=requests, cursor=digest)
+        found = evaluate(context, digest)
+        if isinstance(found, dg.SkipReason):
+            return dg.SensorResult(skip_reason=found, cursor=digest)
+        return dg.SensorResult(run_requests=found, cursor=digest)
 
     return [nightly_dose_backfill], [base_file_changed]

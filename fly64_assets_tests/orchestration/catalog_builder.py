@@ -80,12 +80,18 @@ class CatalogBuilder:
         event = DagsterEvent(event_type_value=kind.value, event_specific_data=data, job_name="__ASSET_JOB")
         self.instance.report_dagster_event(event, run_id=run_id)
 
-    def start_run(self, item: PartitionId, status: dg.DagsterRunStatus, tags: dict[str, str] | None = None) -> str:
+    def start_run(
+        self,
+        item: PartitionId,
+        status: dg.DagsterRunStatus,
+        tags: dict[str, str] | None = None,
+        job: str | None = None,
+    ) -> str:
         partition = {} if item.partition is None else {"dagster/partition": item.partition}
         run = dg.DagsterRun(
-            job_name="__ASSET_JOB",
+            job_name=job or "__ASSET_JOB",
             status=status,
-            asset_selection=frozenset({item.asset_key}),
+            asset_selection=None if job else frozenset({item.asset_key}),
             tags={**partition, **(tags or {})},
         )
         self.instance.add_run(run)

@@ -30,6 +30,14 @@ def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder)
     )
 
 
+def test_a_run_of_a_whole_job_counts_for_all_its_assets(four_cells: CatalogBuilder) -> None:
+    item = PartitionId("overlap_view", CELLS[6])
+    four_cells.start_run(item, dg.DagsterRunStatus.STARTED, job=CELL_JOB)  # as `dagster job backfill` makes them
+    decision = decide(four_cells.freshness(), max_failures=3)
+    assert CELLS[6] not in [unit.partition for unit in decision.requested]
+    assert f"{CELL_JOB}[{CELLS[6]}] is in progress" in decision.left_alone
+
+
 @pytest.mark.filterwarnings("ignore:Non-compliant tag keys")
 def test_the_schedule_itself_asks_for_runs_that_dagster_accepts(four_cells: CatalogBuilder) -> None:
     repository = build_definitions(four_cells.study, four_cells.data_root).get_repository_def()
@@ -68,6 +76,17 @@ def test_a_tick_with_nothing_to_do_requests_nothing_and_says_why(filled: Catalog
         result = schedule.evaluate_tick(context)
     assert not result.run_requests
     assert "nothing is missing or stale" in (result.skip_message or "")
+
+
+def test_a_tick_that_gives_up_says_so(filled: CatalogBuilder) -> None:
+    item = PartitionId("study_report")
+    filled.materialize(item, content=b"report")
+    (filled.data_root / item.folder / "file.bin").unlink()
+    for _ in range(3):
+        filled.start_run(item, dg.DagsterRunStatus.FAILURE)
+    decision = decide(filled.freshness(), max_failures=3)
+    assert decision.requested == ()
+    assert decision.why_nothing.startswith("nothing to request: report_of_study failed 3 times in a row: given up")
 
 
 def test_a_tick_over_five_hundred_cells_takes_seconds(catalog: CatalogBuilder) -> None:

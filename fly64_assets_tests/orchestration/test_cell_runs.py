@@ -1,0 +1,44 @@
+"""Cells as one run, as backfills and the schedule ask for them."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
+from fly64_assets.orchestration.freshness import Freshness
+from fly64_assets.orchestration.instance import study_instance
+from fly64_assets.orchestration.jobs import CELL_JOB
+from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId
+from fly64_assets.orchestration.runs import execute_partition
+from fly64_assets.study import Study, load_study
+from fly64_assets_tests.orchestration.conftest import TINY
+
+SPARSE = "1000|sparse"
+
+
+@pytest.fixture
+def dataset_made(tmp_path: Path) -> Iterator[tuple[Study, dg.Definitions, dg.DagsterInstance, Path]]:
+    """The tiny study with every view untrainable, up to its dataset."""
+    views = {name: {"min_train_positions": 1000} for name in ("baseline", "dense", "sparse")}
+    study = load_study(str(TINY), {"views": views})
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("DAGSTER_HOME", str(tmp_path / "dagster"))
+        with study_instance(tmp_path, study.name) as instance:
+            definitions = build_definitions(study, tmp_path)
+            for item in (PartitionId("scan"), PartitionId("simulated_dataset", "1000")):
+                assert execute_partition(definitions, instance, item).success
+            yield study, definitions, instance, tmp_path
+
+
+def test_a_skip_in_a_run_over_the_whole_cell_is_recorded_for_every_asset_below(dataset_made) -> None:
+    study, definitions, instance, root = dataset_made
+    job = definitions.get_repository_def().get_job(CELL_JOB)
+    for cell in ("1000|baseline", SPARSE):
+        assert job.execute_in_process(instance=instance, partition_key=cell, raise_on_error=False).success
+    freshness = Freshness(study, instance, root, code_versions(study_assets(study)))
+    states = {asset: freshness.state(PartitionId(asset, SPARSE)) for asset in CELL_ASSETS}
+    assert states.pop("overlap_view").status == "fresh"
+    assert {asset: state.status for asset, state in states.items()} == dict.fromkeys(CELL_ASSETS[1:], "skipped")
+    assert all("1000 that training needs" in state.reasons[0] for state in states.values())
