@@ -1,16 +1,27 @@
 """`fly64 study` on the tiny study, as a user runs it: complete, again, killed, tampered with, failing."""
 
+import contextlib
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from fly64_assets.orchestration.catalog import latest_entry
+from fly64_assets.orchestration.code_location import build_definitions
+from fly64_assets.orchestration.freshness import walk_order
+from fly64_assets.orchestration.gates import GateRefusedError, open_partition
+from fly64_assets.orchestration.instance import study_instance
+from fly64_assets.orchestration.partitions import PartitionId
+from fly64_assets.orchestration.runs import execute_partition
 from fly64_assets.storage import sha256_of
+from fly64_assets.study import load_study
 from fly64_assets_tests.end_to_end.dagster_ui import study_environment
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 
@@ -125,19 +136,103 @@ def test_the_same_command_again_recomputes_nothing(finished) -> None:
     assert "0 of" in fly64(root, "study", "--dry-run").stdout
 
 
-@pytest.mark.slow
-def test_a_tampered_bundle_stops_its_readers_in_a_new_run(finished) -> None:
-    root, _ = finished
-    bundle = root / "trained_bundle/dose_1000/dense/gs2/wts.h5.zip"
-    flip_bit(bundle, 4001)
+KINDS = {
+    "dataset": ("simulated_dataset/dose_1000/patched_train.npz", "simulated_dataset[1000]", "overlap_view"),
+    "view": ("overlap_view/dose_1000/dense/dense_train.npz", "overlap_view[1000|dense]", "trained_bundle"),
+    "bundle": (
+        "trained_bundle/dose_1000/dense/gs2/wts.h5.zip",
+        "trained_bundle[1000|dense]",
+        "network_reconstruction",
+    ),
+    "product": (
+        "network_reconstruction/dose_1000/dense/pinn_test.h5",
+        "network_reconstruction[1000|dense]",
+        "comparison_metrics",
+    ),
+}
+
+
+@contextlib.contextmanager
+def flipped(path: Path, bit: int) -> Iterator[None]:
+    flip_bit(path, bit)
     try:
+        yield
+    finally:
+        flip_bit(path, bit)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_tampered_file_stops_its_readers_in_a_new_run_whatever_the_sidecar_says(finished, kind: str) -> None:
+    root, _ = finished
+    name, partition, reader = KINDS[kind]
+    path, manifest = root / name, root / "trained_bundle" / "training_manifest.json"
+    true_digest, true_manifest = sha256_of(path), manifest.read_text()
+    study = load_study(str(TINY))
+    with flipped(path, 4001), study_instance(root, study.name) as instance:
+        manifest.write_text(true_manifest.replace(true_digest, sha256_of(path)))
+        outcome = execute_partition(
+            build_definitions(study, root), instance, PartitionId(reader, "1000|dense"), run_config={}
+        )
+        manifest.write_text(true_manifest)
+        assert not outcome.success
+        assert outcome.cause.startswith(f"{partition} does not match the catalog")
+        assert f"has sha256 {sha256_of(path)}, expected {true_digest}" in outcome.cause
+        assert "Rebuild it with: dagster asset materialize --select" in outcome.cause
+
+
+@pytest.mark.slow
+def test_bare_dagster_says_in_its_last_line_that_a_bundle_was_changed_and_verify_names_it(finished) -> None:
+    root, _ = finished
+    assert "0 missing or changed, 0 foreign or stale" in fly64(root, "verify").stdout
+    bundle = root / "trained_bundle/dose_1000/dense/gs2/wts.h5.zip"
+    with flipped(bundle, 4001):
         result = dagster(root, "asset", "materialize", "--select", "network_reconstruction")
         assert result.returncode != 0
         last = result.stderr.strip().splitlines()[-1]
         assert last.startswith("fly64: trained_bundle[1000|dense] does not match the catalog")
         assert sha256_of(bundle) in last
-    finally:
-        flip_bit(bundle, 4001)
+        verified = fly64(root, "verify")
+        assert verified.returncode == 1
+        assert f"trained_bundle[1000|dense]: {bundle} has sha256 {sha256_of(bundle)}" in verified.stdout
+
+
+@pytest.mark.slow
+def test_a_thousand_single_bit_flips_over_every_kind_of_file_are_all_found(finished) -> None:
+    root, _ = finished
+    draw = random.Random(7)
+    with study_instance(root, "tiny") as instance:
+        files = [
+            (item, root / item.folder / name)
+            for item in walk_order(load_study(str(TINY)))
+            if (entry := latest_entry(instance, item)) is not None
+            for name in entry.files
+        ]
+        assert {path.suffix for _, path in files} >= {
+            ".npz",
+            ".zip",
+            ".h5",
+            ".json",
+            ".csv",
+            ".png",
+            ".html",
+            ".parquet",
+        }
+        for number in range(1000):
+            item, path = files[number % len(files)]
+            position, bit = draw.randrange(path.stat().st_size), draw.randrange(8)
+            with path.open("r+b") as stream:
+                stream.seek(position)
+                byte = stream.read(1)[0]
+                stream.seek(position)
+                stream.write(bytes([byte ^ 1 << bit]))
+                stream.flush()
+                with pytest.raises(GateRefusedError, match="does not match the catalog"):
+                    open_partition(instance, root, item)
+                stream.seek(position)
+                stream.write(bytes([byte]))
+        for item in dict(files):
+            open_partition(instance, root, item)
 
 
 @pytest.mark.slow
@@ -164,14 +259,43 @@ def test_a_missing_upstream_is_said_in_one_clear_last_line(tmp_path: Path) -> No
     )
 
 
-@pytest.mark.slow
-def test_killed_in_a_training_it_goes_on_to_the_same_digest(finished, tmp_path: Path) -> None:
-    root, _ = finished
-    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--views", "dense"]
-    process = subprocess.Popen(command, env=environment(tmp_path), stdout=subprocess.DEVNULL, start_new_session=True)
+def start_until_a_checkpoint(root: Path) -> subprocess.Popen[bytes]:
+    """`fly64 study` in a training; its signals are those of a terminal, whatever runs the tests."""
+    before = {path: path.stat().st_mtime_ns for path in (root / ".work").rglob("*.ckpt*")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "fly64_assets.cli", "study", "--views", "dense"],
+        env=environment(root),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
     deadline = time.monotonic() + 300
-    while not list((tmp_path / ".work").rglob("*.ckpt*")) and time.monotonic() < deadline:
+    while time.monotonic() < deadline:
+        found = {path: path.stat().st_mtime_ns for path in (root / ".work").rglob("*.ckpt*")}
+        if set(found.items()) - set(before.items()):
+            return process
         time.sleep(0.1)
+    raise AssertionError("no checkpoint appeared")
+
+
+@pytest.mark.slow
+def test_interrupted_it_stops_at_once_and_cleanly_and_killed_it_goes_on_to_the_same_digest(
+    finished, tmp_path: Path
+) -> None:
+    root, _ = finished
+    process = start_until_a_checkpoint(tmp_path)
+    begun = time.monotonic()
+    os.killpg(process.pid, signal.SIGINT)  # as Ctrl-C does
+    assert process.wait() != 0
+    assert time.monotonic() - begun < 10
+    assert list(tmp_path.rglob(".staging-*")) == []
+    manifest = (tmp_path / "trained_bundle/training_manifest.json").read_text()
+    assert '"running"' not in manifest
+    assert '"failed"' in manifest
+    with study_instance(tmp_path, "tiny") as instance:
+        assert all(run.is_finished for run in instance.get_runs())
+    process = start_until_a_checkpoint(tmp_path)
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
     result = fly64(tmp_path, "study", "--views", "dense")

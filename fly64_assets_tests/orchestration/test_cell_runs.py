@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 import pytest
 
+from fly64_assets.orchestration.assets import views
 from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
 from fly64_assets.orchestration.freshness import Freshness
 from fly64_assets.orchestration.instance import study_instance
@@ -42,3 +44,33 @@ def test_a_skip_in_a_run_over_the_whole_cell_is_recorded_for_every_asset_below(d
     assert states.pop("overlap_view").status == "fresh"
     assert {asset: state.status for asset, state in states.items()} == dict.fromkeys(CELL_ASSETS[1:], "skipped")
     assert all("1000 that training needs" in state.reasons[0] for state in states.values())
+
+
+def test_a_view_that_breaks_data_001_blocks_training_in_the_same_run_in_a_later_one_and_not_after_a_rebuild(
+    dataset_made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, definitions, instance, _ = dataset_made
+    make_view = views.make_view
+
+    def make_a_broken_view(*arguments: Any, out: Path, **options: Any) -> Any:
+        summary = make_view(*arguments, out=out, **options)
+        content = bytearray(out.read_bytes())
+        content[-len(content) // 2] ^= 255
+        out.write_bytes(content)
+        return summary
+
+    bundle, view = PartitionId("trained_bundle", SPARSE), PartitionId("overlap_view", SPARSE)
+    with monkeypatch.context() as broken:
+        broken.setattr(views, "make_view", make_a_broken_view)
+        cell = definitions.get_repository_def().get_job(CELL_JOB)
+        same_run = cell.execute_in_process(instance=instance, partition_key=SPARSE, raise_on_error=False)
+    assert not same_run.success
+    started = {event.step_key for event in same_run.all_events if event.event_type_value == "STEP_START"}
+    assert "overlap_view" in started
+    assert not started & set(CELL_ASSETS[1:])
+    later = execute_partition(definitions, instance, bundle)
+    assert not later.success
+    assert "overlap_view[1000|sparse] is blocked: blocking check view_follows_data_001 failed" in later.cause
+    assert f"Rebuild it with: {view.command}" in later.cause
+    assert execute_partition(definitions, instance, view).success
+    assert execute_partition(definitions, instance, bundle).success

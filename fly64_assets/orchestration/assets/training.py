@@ -17,8 +17,9 @@ from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import optional_picture, table
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.orchestration.run_config import training_config, with_training_overrides
+from fly64_assets.science import models
 from fly64_assets.science.figures import loss_curve
-from fly64_assets.storage import FileRecord, StagedFolder, digest_of, read_json, record_of, staged
+from fly64_assets.storage import FileRecord, StagedFolder, digest_of, read_json, record_of, sha256_of, staged
 from fly64_assets.study import Study, dose_label, split_partition
 
 if TYPE_CHECKING:
@@ -135,7 +136,8 @@ def _train(
     dose, view = split_partition(item.partition)
     name = f"{study.seed_folder(seed)}{view}_train.npz"
     parameter_hash = study.parameter_hash("trained_bundle", item.partition)
-    work_dir = workspace.work_dir(item, digest_of([parameter_hash, view_files.files[name].sha256, seed]))
+    resumable = [parameter_hash, view_files.files[name].sha256, seed, _code_digest()]
+    work_dir = workspace.work_dir(item, digest_of(resumable))
     result = train_network(
         view_files.path(name),
         view=study.views[view],
@@ -160,6 +162,11 @@ def _train(
     _write_json(stage, folder + COSTS_FILE, costs)
     shutil.rmtree(work_dir)
     return result
+
+
+def _code_digest() -> str:
+    """Digest of the networks' source: a checkpoint that other code left is not resumed, because it may not fit."""
+    return digest_of({path.name: sha256_of(path) for path in sorted(Path(models.__file__).parent.glob("*.py"))})
 
 
 def _write_json(stage: StagedFolder, name: str, value: Any) -> None:
