@@ -181,7 +181,7 @@ class TrainingOptions(Options):
         default=256, description="Groups drawn per epoch; null: every group once."
     )
     learning_rate: PositiveFloat = Field(default=2e-3, le=1.0)
-    width: PositiveInt = Field(default=24, le=512, description="Base number of channels.")
+    width: PositiveInt = Field(default=16, le=512, description="Base number of channels.")
     n_images: PositiveInt | None = Field(default=None, description="Limit of training patterns.")
     validation_fraction: float = Field(default=0.1, ge=0, lt=0.5)
     patience: PositiveInt = Field(

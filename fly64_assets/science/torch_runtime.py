@@ -6,6 +6,7 @@ with it. None of them needs these operators here; declaring their schemas is eno
 """
 
 import contextlib
+import ctypes
 import importlib
 import importlib.util
 from pathlib import Path
@@ -18,6 +19,9 @@ _TORCHVISION_SCHEMAS = {
     "nms": "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
     "qnms": "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
 }
+_MALLOC_TRIM_THRESHOLD, _MALLOC_MMAP_THRESHOLD = -1, -3  # names in malloc.h: M_TRIM_THRESHOLD, M_MMAP_THRESHOLD
+_KEPT_BYTES = 256 * 2**20
+
 _declared: list[Any] = []
 """Keeps the declared library alive: its schemas vanish with the object."""
 
@@ -53,6 +57,19 @@ def limit_threads(threads: int) -> None:
         message = f"threads must be at least 1, got {threads}"
         raise ValueError(message)
     require_torch().set_num_threads(threads)
+    _keep_freed_memory()
+
+
+def _keep_freed_memory() -> None:
+    """Let the C library reuse freed blocks of a few MiB instead of handing each back to the kernel.
+
+    A training step frees and allocates hundreds of them, and the kernel clears every page of every one: measured,
+    a tenth of a step's CPU time. Only the speed changes; where the C library has no such switch, nothing does.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_MALLOC_MMAP_THRESHOLD, _KEPT_BYTES)
+        libc.mallopt(_MALLOC_TRIM_THRESHOLD, _KEPT_BYTES)
 
 
 def _version(text: str) -> tuple[int, int]:

@@ -37,7 +37,7 @@ def training_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     @dg.asset(
         partitions_def=partitions.dose_and_view,
         group_name="training",
-        code_version="1",
+        code_version="2",
         io_manager_key="files",
         kinds={"pytorch", "lightning"},
         pool=TRAINING_POOL,

@@ -45,7 +45,8 @@ class Pass:
     """The outcome of one pass over the data.
 
     Attributes:
-        score: downhill direction of the NLL on the canvas, in units in which the illumination is the curvature.
+        score: downhill direction of the NLL on the canvas, in units in which the illumination is the curvature;
+            zero if it was not asked for.
         half_deviance: NLL above a perfect fit, of the judging photons if there are any.
         judged_score: score of the judging photons; None without them.
     """
@@ -80,8 +81,11 @@ class CanvasData:
         self.squared_scale = counts_scale.square()[:, None, None]
         self.illumination = torch.stack([part.grid.illumination(probe) for part in parts]).sum(0).clamp(min=0)
         total = self.illumination.sum(dim=(-2, -1), keepdim=True)
-        self._typical = self.illumination.square().sum(dim=(-2, -1), keepdim=True) / total
-        self._balance = torch.rsqrt(self.illumination / self._typical + _DARK_FLOOR)
+        typical = self.illumination.square().sum(dim=(-2, -1), keepdim=True) / total
+        # Complex, though real: a product with a complex canvas would convert it anew every time.
+        self._balance = torch.rsqrt(self.illumination / typical + _DARK_FLOOR).to(torch.complex64)
+        self._inner_balance = self._balance / typical
+        self._inverse_curvature = lift.inverse(self.squared_scale * typical)
 
     @property
     def photons_per_px(self) -> Float[torch.Tensor, "groups H W"]:
@@ -98,6 +102,7 @@ class CanvasData:
         canvas: Complex64[torch.Tensor, "groups H W"],
         judgement: Judgement | None = None,
         *,
+        scored: bool = True,
         valued: bool = True,
     ) -> Pass:
         """Compare the canvas with all counts: one pass over the data.
@@ -105,6 +110,7 @@ class CanvasData:
         Args:
             canvas: object estimates.
             judgement: compare with these independent photons as well (single part only).
+            scored: compute the score; else only what the judgement says.
             valued: also compute the half deviance; else it is NaN, and the pass cheaper.
         """
         score = torch.zeros_like(canvas)
@@ -115,7 +121,8 @@ class CanvasData:
             counts, scale = part.counts(), squared_scale
             fields = far_fields(part.grid.gather(canvas), self.probe)
             intensity = summed_intensity(fields)
-            score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
+            if scored:
+                score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
             if judgement is not None and judged_score is not None:
                 counts, scale = judgement.counts, judgement.squared_scale
                 judged_score += self._back(part.grid, poisson_score(fields, intensity, counts, scale))
@@ -133,9 +140,8 @@ class CanvasData:
 
     def newton_step(self, score: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
         """The object change that a score asks for, all spatial frequencies brought to equal footing."""
-        photons = self.squared_scale * self._typical
-        return self._balance * self._lift(self._balance * score / self._typical, photons)
+        return self._balance * self._inverse_curvature(self._inner_balance * score)
 
     def plain_step(self, score: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
         """The score divided by the illumination alone."""
-        return self._balance.square() * score / self._typical
+        return self._balance * self._inner_balance * score

@@ -15,6 +15,9 @@ from fly64_assets.science.views.sampling import GROUP_SIZES, make_groups
 NEIGHBOURHOOD_PATTERNS = 24
 """Patterns on a training canvas that stands for a piece of the scan."""
 
+COMPACT_PERCENT = 90
+"""Share of the groups that are trained on: the widest ones, at the scan's edge, would enlarge every canvas."""
+
 _CANVAS_MULTIPLE = 4
 
 
@@ -44,7 +47,7 @@ class GroupLayout:
         """Lay every group on the smallest square canvas that suits them all."""
         members = positions_xy_px[groups]
         corners_xy = np.floor(members.min(axis=1)).astype(np.int64) - patch_size_px // 2
-        span = np.floor(members.max(axis=1)).astype(np.int64) + patch_size_px // 2 + 1 - corners_xy
+        span = np.ceil(members.max(axis=1)).astype(np.int64) + patch_size_px // 2 - corners_xy
         side = -(-int(span.max()) // _CANVAS_MULTIPLE) * _CANVAS_MULTIPLE
         return cls(groups, corners_xy[:, ::-1].copy(), members - corners_xy[:, None, :], (side, side))
 
@@ -70,7 +73,10 @@ def make_layouts(measurement: Measurement, view: ViewOptions, training: Training
     kept = nearest_to_centre(positions, training.n_images)
     train, held_out = hold_out(positions, kept, training.validation_fraction, GROUP_SIZES[view.gridsize])
 
-    def groups(chosen: np.ndarray, label: str) -> GroupLayout:
+    def lay(groups: np.ndarray) -> GroupLayout:
+        return GroupLayout.of(groups, positions, size)
+
+    def groups(chosen: np.ndarray, label: str) -> np.ndarray:
         wanted = max(1, round(len(chosen) * view.groups_per_position))
         drawn = make_groups(
             positions[chosen],
@@ -79,24 +85,30 @@ def make_layouts(measurement: Measurement, view: ViewOptions, training: Training
             neighbor_count=view.neighbor_count,
             rng=named_rng(seed, "groups", label),
         )
-        return GroupLayout.of(chosen[drawn], positions, size)
+        return chosen[drawn]
 
     if view.gridsize == 1:
-        return Layouts(groups(train, "training"), None, groups(held_out, "validation"))
+        return Layouts(lay(groups(train, "training")), None, lay(groups(held_out, "validation")))
     return Layouts(
-        groups(train, "training"),
-        neighbourhoods(positions, train, train, size),
-        neighbourhoods(positions, held_out, held_out[:: NEIGHBOURHOOD_PATTERNS // 4], size),
+        lay(compact(groups(train, "training"), positions)),
+        lay(compact(neighbourhoods(positions, train, train), positions)),
+        lay(neighbourhoods(positions, held_out, held_out[:: NEIGHBOURHOOD_PATTERNS // 4])),
     )
 
 
 def neighbourhoods(
-    positions_xy_px: PositionsXY, chosen: np.ndarray, seeds: np.ndarray, patch_size_px: int
-) -> GroupLayout:
+    positions_xy_px: PositionsXY, chosen: np.ndarray, seeds: np.ndarray
+) -> Int64[np.ndarray, "groups C"]:
     """Around every seed, the patterns of about six groups."""
     count = min(NEIGHBOURHOOD_PATTERNS, len(chosen))
     _, nearest = KDTree(positions_xy_px[chosen]).query(positions_xy_px[seeds], k=np.arange(1, count + 1))  # pyright: ignore[reportArgumentType]
-    return GroupLayout.of(chosen[nearest], positions_xy_px, patch_size_px)
+    return chosen[nearest]
+
+
+def compact(groups: Int64[np.ndarray, "groups C"], positions_xy_px: PositionsXY) -> Int64[np.ndarray, "kept C"]:
+    """The groups without the widest ones, in their order."""
+    width = np.ptp(positions_xy_px[groups], axis=1).max(axis=1)
+    return groups[width <= np.percentile(width, COMPACT_PERCENT)]
 
 
 def nearest_to_centre(positions_xy_px: PositionsXY, limit: int | None) -> np.ndarray:

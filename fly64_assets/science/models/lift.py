@@ -6,6 +6,8 @@ smooth phase is almost invisible: plain gradients need a hundred passes to find 
 FFT of the canvas and amplifies what is faint by exactly as much, damped where photons are too few.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float
@@ -83,21 +85,28 @@ class SpectralLift:
         spectrum = 1.0 / (q2 + PRIOR_CORNER_CYCLES_PER_PX**2)
         spectrum *= OBJECT_CONTRAST / spectrum.mean()
         self._inverse_spectrum = torch.as_tensor((1.0 / spectrum).astype(np.float32), device=device)
+        rows, columns = (-np.arange(length) % length for length in canvas_shape)
+        self._reflection = torch.as_tensor((rows[:, None] * canvas_shape[1] + columns).ravel(), device=device)
+        """Flat index of the frequency -q at the place of q."""
 
-    def __call__(
-        self, score: Complex64[torch.Tensor, "*b H W"], photons_per_px: Float[torch.Tensor, "*b 1 1"]
-    ) -> Complex64[torch.Tensor, "*b H W"]:
-        """The object change that explains a score already divided by the illumination.
+    def inverse(
+        self, photons_per_px: Float[torch.Tensor, "*b 1 1"]
+    ) -> Callable[[Complex64[torch.Tensor, "*b H W"]], Complex64[torch.Tensor, "*b H W"]]:
+        """The inverse curvature where that many photons fall on a pixel: the fewer, the more it is damped.
 
-        Args:
-            score: downhill direction over illumination.
-            photons_per_px: sets the damping: the fewer, the stronger.
+        Returns:
+            Maps a score already divided by the illumination to the object change that explains it.
         """
-        spectrum = torch.fft.fft2(score)
-        mirrored = torch.roll(spectrum.flip(-2, -1), (1, 1), (-2, -1)).conj()
         diagonal = 1 + _CURVATURE_MARGIN + self._inverse_spectrum / (2 * photons_per_px)
         determinant = diagonal**2 - self._power
-        return torch.fft.ifft2((diagonal * spectrum - self._coupling * mirrored) / determinant)
+        own, mirrored = (diagonal / determinant).to(torch.complex64), self._coupling / determinant
+
+        def apply(score: Complex64[torch.Tensor, "*b H W"]) -> Complex64[torch.Tensor, "*b H W"]:
+            spectrum = torch.fft.fft2(score)
+            reflected = spectrum.flatten(-2).index_select(-1, self._reflection).view(spectrum.shape)
+            return torch.fft.ifft2(own * spectrum - mirrored * reflected.conj())
+
+        return apply
 
     def stiffness(self, deviation: Complex64[torch.Tensor, "*b H W"]) -> Complex64[torch.Tensor, "*b H W"]:
         """Gradient of the prior's energy: the deviation divided, frequency by frequency, by the prior spectrum."""

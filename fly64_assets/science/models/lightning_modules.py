@@ -14,7 +14,7 @@ import torch
 from fly64_assets.science.models.canvas_data import CanvasData, Judgement, Part
 from fly64_assets.science.models.data_module import TrainingBatch
 from fly64_assets.science.models.lift import SpectralLift
-from fly64_assets.science.models.losses import counts_losses, patch_losses
+from fly64_assets.science.models.losses import StagedLoss, counts_loss, patch_loss
 from fly64_assets.science.models.networks import IDENTITY, Symmetry, UnrolledNetwork
 from fly64_assets.science.options import TrainingOptions
 from fly64_assets.science.physics.diffraction_torch import PatchGrid
@@ -68,13 +68,13 @@ class UnrolledModule(LightningModule):
     def training_loss(self, batch: TrainingBatch) -> tuple[torch.Tensor, float]:
         """What is differentiated, and the loss after the last stage."""
         turns, mirrored, conjugated = batch.symmetry
-        loss, stages = self._losses(batch, Symmetry(turns, bool(mirrored), bool(conjugated)))
-        return loss, stages[-1]
+        loss = self._loss(batch, Symmetry(turns, bool(mirrored), bool(conjugated)))
+        return loss.surrogate, loss.last
 
     def validation_step(self, batch: TrainingBatch, batch_index: int) -> None:
         """Loss of held-out canvases after the last stage."""
         del batch_index
-        self.log("validation_loss", self._losses(batch)[1][-1], batch_size=len(batch.seen))
+        self.log("validation_loss", self._loss(batch).last, batch_size=len(batch.seen))
 
     def configure_optimizers(self) -> dict[str, Any]:
         """AdamW with a short warm-up and a cosine to zero; the few step lengths learn faster."""
@@ -85,6 +85,7 @@ class UnrolledModule(LightningModule):
             [{"params": weights}, {"params": lengths, "lr": _LENGTH_RATE * rate, "weight_decay": 0.0}],
             lr=rate,
             weight_decay=1e-4,
+            fused=True,
         )
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, warm_cosine(self._total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
@@ -100,15 +101,15 @@ class UnrolledModule(LightningModule):
         with torch.no_grad():
             for batch in batches:
                 weight = float(batch.judging.sum())
-                _, stages = counts_losses(self.network, self._data(batch), _judgement(batch))
-                trained, flat, photons = trained + weight * stages[-1], flat + weight * stages[0], photons + weight
+                loss = counts_loss(self.network, self._data(batch), _judgement(batch))
+                trained, flat, photons = trained + weight * loss.last, flat + weight * loss.flat, photons + weight
         return trained / photons, flat / photons
 
-    def _losses(self, batch: TrainingBatch, symmetry: Symmetry = IDENTITY) -> tuple[torch.Tensor, list[float]]:
+    def _loss(self, batch: TrainingBatch, symmetry: Symmetry = IDENTITY) -> StagedLoss:
         data = self._data(batch)
         if batch.true_patches.numel():
-            return patch_losses(self.network, data, batch.true_patches, symmetry)
-        return counts_losses(self.network, data, _judgement(batch), symmetry)
+            return patch_loss(self.network, data, batch.true_patches, symmetry)
+        return counts_loss(self.network, data, _judgement(batch), symmetry)
 
     def _data(self, batch: TrainingBatch) -> CanvasData:
         device = batch.seen.device

@@ -4,6 +4,8 @@ Training is greedy: every stage is judged by itself, with the canvas that it sta
 back through earlier passes over the data, which makes a step cheaper and, measured, the result better.
 """
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Complex64, Float
 
@@ -12,9 +14,24 @@ from fly64_assets.science.models.networks import IDENTITY, Symmetry, UnrolledNet
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, probe_intensity
 
 
-def counts_losses(
+@dataclass(frozen=True)
+class StagedLoss:
+    """The loss of one batch.
+
+    Attributes:
+        surrogate: what is differentiated.
+        flat: error of the flat start.
+        last: error after the last stage.
+    """
+
+    surrogate: Float[torch.Tensor, ""]
+    flat: float
+    last: float
+
+
+def counts_loss(
     network: UnrolledNetwork, data: CanvasData, judgement: Judgement, symmetry: Symmetry = IDENTITY
-) -> tuple[Float[torch.Tensor, ""], list[float]]:
+) -> StagedLoss:
     """Poisson NLL of independent photons after every stage; no truth enters.
 
     Args:
@@ -24,39 +41,35 @@ def counts_losses(
         symmetry: of the corrections.
 
     Returns:
-        A quantity whose gradient is that of the stages' summed NLL per judging photon (its value means nothing),
-        and each stage's NLL above a perfect fit per judging photon, that of the flat start first.
+        A surrogate whose gradient is that of the stages' summed NLL per judging photon (its value means nothing),
+        and the NLL above a perfect fit per judging photon at both ends.
     """
     photons = judgement.counts.sum().clamp(min=1.0)
     squared_scale = judgement.squared_scale[..., 0]
     canvas = previous = data.flat()
     seen = data.look(canvas, judgement)
-    deviances = [seen.half_deviance / float(photons)]
+    flat = seen.half_deviance / float(photons)
     surrogate = torch.zeros((), device=photons.device)
-    for stage in network.stages:
+    for number, stage in enumerate(network.stages, start=1):
         found = stage(canvas, previous, seen.score, data, symmetry)
         canvas, previous = found.detach(), canvas
-        seen = data.look(canvas, judgement)
-        deviances.append(seen.half_deviance / float(photons))
+        last = number == len(network.stages)
+        seen = data.look(canvas, judgement, scored=not last, valued=last)
         if seen.judged_score is None:
             message = "the judging photons were not looked at"
             raise RuntimeError(message)
         downhill = squared_scale * seen.judged_score
-        surrogate = surrogate - 2 * (downhill.real * found.real + downhill.imag * found.imag).sum() / photons
-    return surrogate, deviances
+        surrogate = surrogate - 2 * (torch.view_as_real(downhill) * torch.view_as_real(found)).sum() / photons
+    return StagedLoss(surrogate, flat, seen.half_deviance / float(photons))
 
 
-def patch_losses(
+def patch_loss(
     network: UnrolledNetwork,
     data: CanvasData,
     true_patches: Complex64[torch.Tensor, "groups C N N"],
     symmetry: Symmetry = IDENTITY,
-) -> tuple[Float[torch.Tensor, ""], list[float]]:
-    """Error of the patches after every stage.
-
-    Returns:
-        The stages' summed error, and each stage's, that of the flat start first.
-    """
+) -> StagedLoss:
+    """Error of the patches summed over the stages, and at both ends."""
     grid = data.parts[0].grid
     canvas = previous = data.flat()
     errors = [patch_error(canvas, grid, data.probe, true_patches)]
@@ -64,7 +77,7 @@ def patch_losses(
         found = stage(canvas, previous, data.look(canvas, valued=False).score, data, symmetry)
         canvas, previous = found.detach(), canvas
         errors.append(patch_error(found, grid, data.probe, true_patches))
-    return torch.stack(errors[1:]).sum(), [float(error.detach()) for error in errors]
+    return StagedLoss(torch.stack(errors[1:]).sum(), float(errors[0]), float(errors[-1].detach()))
 
 
 def patch_error(

@@ -65,7 +65,7 @@ class UNet(nn.Module):
     def __init__(self, inputs: int, outputs: int, width: int) -> None:
         super().__init__()
         block = _UNSHUFFLE**2
-        self.enter = nn.Sequential(_conv(block * inputs, width), _conv(width, width))
+        self.enter = nn.Sequential(_conv(block * inputs, width, 1), _conv(width, width))
         self.middle = nn.Sequential(_conv(width, 2 * width), _conv(2 * width, 2 * width))
         self.bottom = nn.Sequential(_conv(2 * width, 2 * width), _conv(2 * width, 2 * width))
         self.rise = _conv(4 * width, width)
@@ -88,16 +88,16 @@ class UNet(nn.Module):
         return nn.functional.pixel_shuffle(high, _UNSHUFFLE)[..., :rows, :columns]
 
 
-def _conv(inputs: int, outputs: int) -> nn.Sequential:
-    return nn.Sequential(nn.Conv2d(inputs, outputs, 3, padding=1), nn.SiLU())
+def _conv(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(inputs, outputs, size, padding=size // 2), nn.SiLU())
 
 
 class Stage(nn.Module):
-    """A step along what the data ask for, some momentum, and a learned correction."""
+    """A step along what the data ask for, some momentum and, if it has a width, a learned correction."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int | None) -> None:
         super().__init__()
-        self.correct = UNet(_FEATURES, 2, width)
+        self.correct = None if width is None else UNet(_FEATURES, 2, width)
         self.step = nn.Parameter(torch.tensor(0.8))
         self.momentum = nn.Parameter(torch.tensor(0.2))
 
@@ -119,28 +119,32 @@ class Stage(nn.Module):
             symmetry: seen through which the correction is made.
         """
         newton = data.newton_step(score + data.prior_pull(canvas))
-        plain = data.plain_step(score)
         moved = canvas - previous
-        parts = [part for z in (canvas - 1, newton, plain, moved) for part in (z.real, z.imag)]
+        stepped = canvas + self.step * newton + self.momentum * moved
+        if self.correct is None:
+            return stepped
+        parts = [part for z in (canvas - 1, newton, data.plain_step(score), moved) for part in (z.real, z.imag)]
         features = torch.stack([*parts, torch.log10(1 + data.photons_per_px)], dim=1)
         m = data.margin_px
         inner = features[..., m : features.shape[-2] - m, m : features.shape[-1] - m]
         change = symmetry.revert(self.correct(symmetry.apply(inner)))
         change = nn.functional.pad(change.float(), (m, m, m, m))  # mixed precision returns halves
-        return canvas + self.step * newton + self.momentum * moved + torch.complex(change[:, 0], change[:, 1])
+        return stepped + torch.complex(change[:, 0], change[:, 1])
 
 
 class UnrolledNetwork(nn.Module):
-    """Stages in a row, from a flat object.
+    """Stages in a row, from a flat object; every second one corrects, the last one among them.
+
+    Looks at the data are cheap and corrections are not, and a correction is worth more after two looks than after one.
 
     Args:
         stages: number of looks at the data.
-        width: base channels of each stage's U-Net.
+        width: base channels of each correction's U-Net.
     """
 
     def __init__(self, stages: int, width: int) -> None:
         super().__init__()
-        self.stages = nn.ModuleList(Stage(width) for _ in range(stages))
+        self.stages = nn.ModuleList(Stage(width if (stages - k) % 2 else None) for k in range(stages))
         self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # the stubs lack this form
 
     def forward(self, data: CanvasData) -> Complex64[torch.Tensor, "groups H W"]:

@@ -44,7 +44,7 @@ LOG_FILE = "train.log"
 CHECKPOINT_FILE = "checkpoint.ckpt"
 PARAMETERS_FILE = "parameters.sha256"
 
-STAGES = 6
+STAGES = 8
 
 _EXECUTION_FIELDS = {"num_workers", "logger", "checkpointing"}
 

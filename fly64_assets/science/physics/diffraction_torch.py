@@ -36,18 +36,25 @@ class PatchGrid:
         size = patch_size_px
         rows, columns = canvas_shape
         corner = positions_xy_px - size / 2
-        # The interpolation reads one more row and column; a patch at the far edge reads them with weight 1.
-        limit = torch.tensor([columns - size - 1, rows - size - 1], device=corner.device)
-        whole = torch.minimum(torch.floor(corner).long(), limit)
+        whole = torch.floor(corner).long()
         fraction = corner - whole
-        if bool((whole < 0).any()) or bool((fraction > 1).any()):
+        # Between pixels the interpolation reads one more row and column; on whole pixels there is none to do.
+        self._between = bool((fraction != 0).any())
+        if self._between:  # a patch at the far edge reads the pixels beyond with weight 0: read the ones before instead
+            limit = torch.tensor([columns - size - 1, rows - size - 1], device=corner.device)
+            whole = torch.minimum(whole, limit)
+            fraction = corner - whole
+        self._side = size + 1 if self._between else size
+        limit = torch.tensor([columns - self._side, rows - self._side], device=corner.device)
+        if bool((whole < 0).any()) or bool((whole > limit).any()) or bool((fraction > 1).any()):
             message = f"a patch of {size} px leaves its canvas of {rows} x {columns} px"
             raise ValueError(message)
         fraction = fraction.to(torch.float32)
-        self._fx, self._fy = fraction[..., 0, None, None], fraction[..., 1, None, None]
+        # One more axis at the end: interpolation works on (real, imaginary) pairs.
+        self._fx, self._fy = fraction[..., 0, None, None, None], fraction[..., 1, None, None, None]
         self.groups, self.members = positions_xy_px.shape[:2]
         self.size, self.shape = size, (rows, columns)
-        axis = torch.arange(size + 1, device=corner.device)
+        axis = torch.arange(self._side, device=corner.device)
         first = whole[..., 1] * columns + whole[..., 0]
         first = first + (torch.arange(self.groups, device=corner.device) * rows * columns)[:, None]
         index = first[..., None, None] + axis[:, None] * columns + axis
@@ -55,23 +62,30 @@ class PatchGrid:
 
     def gather(self, canvas: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups C N N"]:
         """Cut the patches, bilinear between pixels."""
-        side = self.size + 1
-        window = canvas.reshape(-1).index_select(0, self._index).view(self.groups, self.members, side, side)
-        rows = window[..., :-1, :] + self._fy * (window[..., 1:, :] - window[..., :-1, :])
-        return rows[..., :-1] + self._fx * (rows[..., 1:] - rows[..., :-1])
+        window = canvas.reshape(-1).index_select(0, self._index).view(self.groups, self.members, self._side, self._side)
+        if not self._between:
+            return window
+        pairs = torch.view_as_real(window)
+        rows = torch.lerp(pairs[..., :-1, :, :], pairs[..., 1:, :, :], self._fy)
+        return torch.view_as_complex(torch.lerp(rows[..., :-1, :], rows[..., 1:, :], self._fx))
 
     def scatter(self, patches: Complex[torch.Tensor, "groups C N N"]) -> Complex[torch.Tensor, "groups H W"]:
         """Add patches onto the canvases: the adjoint of :meth:`gather`."""
         rows, columns = self.shape
-        side = self.size + 1
-        window = torch.zeros((self.groups, self.members, side, side), dtype=patches.dtype, device=patches.device)
-        right = self._fx * patches
-        for share, across in ((patches - right, slice(None, -1)), (right, slice(1, None))):
-            lower = self._fy * share
-            window[..., :-1, across] += share - lower
-            window[..., 1:, across] += lower
+        window = self._spread(patches) if self._between else patches
         flat = torch.zeros(self.groups * rows * columns, dtype=patches.dtype, device=patches.device)
         return flat.scatter_add(0, self._index, window.reshape(-1)).view(self.groups, rows, columns)
+
+    def _spread(self, patches: torch.Tensor) -> torch.Tensor:
+        """The adjoint of the interpolation: every pixel's value over the four pixels that it was read from."""
+        pairs = torch.view_as_real(patches)
+        window = pairs.new_zeros((self.groups, self.members, self._side, self._side, 2))
+        right = self._fx * pairs
+        for share, across in ((pairs - right, slice(None, -1)), (right, slice(1, None))):
+            lower = self._fy * share
+            window[..., :-1, across, :] += share - lower
+            window[..., 1:, across, :] += lower
+        return torch.view_as_complex(window)
 
     def illumination(self, probe: Complex64[torch.Tensor, "modes N N"]) -> Float[torch.Tensor, "groups H W"]:
         """Summed probe intensity on the canvases."""
@@ -100,7 +114,7 @@ def back_fields(
 
 def summed_intensity(fields: Complex64[torch.Tensor, "groups C modes N N"]) -> Float[torch.Tensor, "groups C N N"]:
     """Intensity of the far field, summed over modes."""
-    return _summed_modes(fields.real.square() + fields.imag.square())
+    return _summed_modes((fields * fields.conj()).real)
 
 
 def _summed_modes(images: torch.Tensor) -> torch.Tensor:

@@ -7,7 +7,7 @@ import torch
 
 from fly64_assets.science.models.canvas_data import CanvasData, Judgement, Part
 from fly64_assets.science.models.lift import SpectralLift, mirror_coupling
-from fly64_assets.science.models.losses import counts_losses, patch_error, patch_losses
+from fly64_assets.science.models.losses import counts_loss, patch_error, patch_loss
 from fly64_assets.science.models.networks import Symmetry, UNet, UnrolledNetwork
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, far_fields, summed_intensity, to_fft_order
 from fly64_assets.science.physics.likelihood import BACKGROUND_COUNTS, poisson_nll_torch
@@ -114,13 +114,13 @@ def test_turning_the_experiment_turns_the_steps(symmetry):
     torch.testing.assert_close(symmetry.apply(steps(image, probe, positions)), expected, rtol=1e-2, atol=1e-3)
 
 
-def test_counts_losses_have_the_gradient_of_the_likelihood():
+def test_counts_loss_has_the_gradient_of_the_likelihood():
     measurement = measure(1e3)
     data, counts = canvas_data(measurement)
     network = randomised(UnrolledNetwork(2, 4))
     squared_scale = torch.full((1, 1, 1, 1), measurement.counts_scale**2)
-    surrogate, deviances = counts_losses(network, data, Judgement(counts, squared_scale))
-    surrogate.backward()
+    loss = counts_loss(network, data, Judgement(counts, squared_scale))
+    loss.surrogate.backward()
     found = [p.grad.clone() for p in network.stages[1].parameters() if p.grad is not None]
     network.zero_grad()
     with torch.no_grad():
@@ -131,8 +131,9 @@ def test_counts_losses_have_the_gradient_of_the_likelihood():
     (poisson_nll_torch(expected, counts) / counts.sum()).backward()
     for mine, autograd in zip(found, (p.grad for p in network.stages[1].parameters()), strict=True):
         torch.testing.assert_close(mine, autograd, rtol=2e-2, atol=1e-4)
-    assert len(deviances) == 3
-    assert deviances[-1] == pytest.approx(data.look(canvas.detach()).half_deviance / float(counts.sum()), rel=1e-4)
+    photons = float(counts.sum())
+    assert loss.last == pytest.approx(data.look(canvas.detach()).half_deviance / photons, rel=1e-4)
+    assert loss.flat == pytest.approx(data.look(data.flat()).half_deviance / photons, rel=1e-4)
 
 
 def test_patch_error_ignores_the_global_phase_and_nothing_else():
@@ -144,12 +145,17 @@ def test_patch_error_ignores_the_global_phase_and_nothing_else():
     assert float(patch_error(0.9 * image, grid, data.probe, patches)) > 1e-3
 
 
-def test_supervised_losses_train_every_stage():
+def test_every_second_stage_corrects_and_the_last_one_does():
+    corrects = [stage.correct is not None for stage in UnrolledNetwork(5, 4).stages]
+    assert corrects == [True, False, True, False, True]
+
+
+def test_supervised_loss_trains_every_stage():
     data, _ = canvas_data(measure())
     network = randomised(UnrolledNetwork(2, 4))
-    loss, errors = patch_losses(network, data, data.parts[0].grid.gather(torch.as_tensor(truth())[None]))
-    loss.backward()
-    assert len(errors) == 3
+    loss = patch_loss(network, data, data.parts[0].grid.gather(torch.as_tensor(truth())[None]))
+    loss.surrogate.backward()
+    assert 0 < loss.last != loss.flat > 0
     assert all(float(stage.step.grad.abs()) > 0 for stage in network.stages)
 
 

@@ -21,13 +21,15 @@ def _complex(rng, *shape):
     return (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)).astype(np.complex64)
 
 
-@pytest.fixture
-def scene():
+@pytest.fixture(params=["between pixels", "whole pixels"])
+def scene(request):
     rng = np.random.default_rng(3)
     upper = np.array([SHAPE[1], SHAPE[0]]) - SIZE / 2
     positions = rng.uniform(SIZE / 2, upper, (7, 2))
     positions[0] = [SIZE / 2, SIZE / 2]
     positions[1] = upper  # the last row and column, where nothing lies beyond
+    if request.param == "whole pixels":
+        positions = np.floor(positions)
     return _complex(rng, *SHAPE), _complex(rng, 2, SIZE, SIZE), positions
 
 
