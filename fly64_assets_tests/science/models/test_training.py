@@ -187,7 +187,7 @@ def test_the_supervised_network_learns_from_the_patches(dataset, tmp_path):
     noise = np.random.default_rng(0).standard_normal((len(measure().positions_xy_px), 32, 32)).astype(np.complex64)
     other = train(write_dataset(tmp_path / "other.npz", patches=noise), tmp_path / "b", view=SUPERVISED)
     weights = [
-        read_bundle(result.bundle_path).weights["stages.0.correct.enter.0.0.weight"] for result in (found, other)
+        read_bundle(result.bundle_path).weights["stages.1.correct.enter.0.0.weight"] for result in (found, other)
     ]
     assert not np.array_equal(*weights)
 
