@@ -23,10 +23,37 @@ def optional_picture(context: dg.AssetExecutionContext, draw: Callable[[], bytes
         return {name: f"could not be drawn: {type(error).__name__}: {error}"}
 
 
-def table(rows: Iterable[Mapping[str, Any]]) -> dg.TableMetadataValue:
-    """Rows as a table; numbers stay numbers, everything else becomes text."""
-    records = [dg.TableRecord({key: plain(value) for key, value in row.items()}) for row in rows]
-    return dg.MetadataValue.table(records) if records else dg.MetadataValue.table([dg.TableRecord({"": "no rows"})])
+def table(rows: Iterable[Mapping[str, Any]], meanings: Mapping[str, str] | None = None) -> dg.TableMetadataValue:
+    """Rows as a table; numbers stay numbers, everything else becomes text.
+
+    Args:
+        rows: with equal keys.
+        meanings: what a column means, shown beside its name; columns without an entry have none.
+    """
+    records = [{key: plain(value) for key, value in row.items()} for row in rows]
+    if not records:
+        return dg.MetadataValue.table([dg.TableRecord({"": "no rows"})])
+    columns = [
+        dg.TableColumn(key, _column_type(row[key] for row in records), (meanings or {}).get(key)) for key in records[0]
+    ]
+    return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns))
+
+
+def table_schema(meanings: Mapping[str, str], types: Mapping[str, str]) -> dg.TableSchema:
+    """Columns of a table that an asset writes, for its page in the catalog; real numbers unless a type is given."""
+    return dg.TableSchema([dg.TableColumn(key, types.get(key, "float"), text) for key, text in meanings.items()])
+
+
+def _column_type(values: Iterable[Any]) -> str:
+    """The catalog's name of the type that all values have; text if they differ.
+
+    >>> _column_type([1, None]), _column_type([1, 2.5]), _column_type([None]), _column_type([True])
+    ('int', 'float', 'string', 'bool')
+    """
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {int, float}:
+        return "float"
+    return {bool: "bool", int: "int", float: "float"}.get(kinds.pop(), "string") if len(kinds) == 1 else "string"
 
 
 def plain(value: Any) -> str | int | float | bool | None:

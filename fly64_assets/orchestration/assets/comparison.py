@@ -13,13 +13,13 @@ from fly64_assets.orchestration.cell import Cell
 from fly64_assets.orchestration.gates import PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output, record_skip
 from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, table
+from fly64_assets.orchestration.previews import optional_picture, table, table_schema
 from fly64_assets.orchestration.report_inputs import report_data
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
-from fly64_assets.science.metrics.scoring import CellScores
+from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES, CellScores
 from fly64_assets.science.records import METHODS, SPLITS, Split
-from fly64_assets.science.report import render_report, wide_table
+from fly64_assets.science.report import WIDE_MEANINGS, render_report, wide_table
 from fly64_assets.storage import StagedFolder, staged
 from fly64_assets.study import split_partition
 
@@ -41,6 +41,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         io_manager_key="files",
         kinds={"pandas"},
         output_required=False,
+        metadata={"dagster/column_schema": table_schema(COLUMN_MEANINGS, COLUMN_TYPES)},
     )
     def comparison_metrics(
         context: dg.AssetExecutionContext,
@@ -78,7 +79,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             figure_note = next((value for value in metadata.values() if isinstance(value, str)), "")
             _write_json(stage, CELL_FILE, cell.describe(scores, figure_note))
             metadata |= {
-                "scores": table(wide_table(metrics).to_dict("records")),
+                "scores": table(wide_table(metrics).to_dict("records"), WIDE_MEANINGS),
                 **key_scores(metrics),
                 "registration_failures": sum(len(part.failures) for part in scores.values()),
             }
@@ -115,7 +116,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             metadata = {
                 "report": dg.MetadataValue.path(str(workspace.data_root / item.folder / "report.html")),
                 "cells": table(states),
-                "scores": table(wide_table(data.metrics).to_dict("records")),
+                "scores": table(wide_table(data.metrics).to_dict("records"), WIDE_MEANINGS),
                 "report_bytes": len(html.encode()),
             }
             return published_output(

@@ -3,7 +3,8 @@
 With Poisson counts of expectation I, the Fisher information of parameters a and b is the sum over all
 detector pixels of (dI/da dI/db) / I. Unknown are phase and log-amplitude of every pixel of a window;
 the probe is known, and so is the object outside the window, which makes the floor slightly too low,
-never too high. For an ideal far field it comes close to 1 / (2 n) per pixel lit by n photons.
+never too high (the variance is judged on the inner half, where it is within about a tenth of that with
+every lit pixel unknown). For an ideal far field it comes close to 1 / (2 n) per pixel lit by n photons.
 
 A biased estimator (a network that has learned what objects look like) may lie below it: the bound is
 context, not a pass mark.

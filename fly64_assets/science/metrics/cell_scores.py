@@ -10,11 +10,31 @@ from fly64_assets.science.metrics.alignment import Alignment
 
 SCORING_VERSION = "1"
 
-TABLE_COLUMNS = (
-    "dose", "view", "split", "seed", "method", "metric", "part", "value", "value_low", "value_high",
-    "shift_x_px", "shift_y_px", "ramp_x_rad_per_px", "ramp_y_rad_per_px", "scale_abs", "scale_phase_rad",
-    "registration_ok", "scoring_version", "note",
-)  # fmt: skip
+COLUMN_MEANINGS = {
+    "dose": "requested photons per pattern",
+    "view": "which positions were kept",
+    "split": "train or test side of the scan",
+    "seed": "study seed: of noise, thinning and initialisation",
+    "method": "pinn, pinn_refined, baseline or pty_chi; flat and truth are sanity rows, bound is of the cell itself",
+    "metric": "which score or cost",
+    "part": "amplitude, phase or complex; empty where it does not apply",
+    "value": "the score, on the illuminated region after alignment (excess_nll: before)",
+    "value_low": "lower end of the central 95 % of a bootstrap over blocks of the object",
+    "value_high": "upper end of it",
+    "shift_x_px": "registration shift that was removed, columns",
+    "shift_y_px": "registration shift that was removed, rows",
+    "ramp_x_rad_per_px": "phase ramp that was removed, along columns",
+    "ramp_y_rad_per_px": "phase ramp that was removed, along rows",
+    "scale_abs": "magnitude of the complex scale that was removed",
+    "scale_phase_rad": "phase of the complex scale that was removed",
+    "registration_ok": "whether the shift was found; otherwise it is 0 and the note says why",
+    "scoring_version": "version of the scoring function",
+    "note": "what has to be known about this row",
+}
+TABLE_COLUMNS = tuple(COLUMN_MEANINGS)
+_TEXT = ("view", "split", "method", "metric", "part", "scoring_version", "note")
+COLUMN_TYPES = {**dict.fromkeys(_TEXT, "string"), "seed": "int", "registration_ok": "bool"}
+"""Types of the columns that are no real numbers."""
 CURVE_COLUMNS = ("dose", "view", "split", "seed", "method", "frequency_cycles_per_px", "frc")
 
 SANITY_METHODS = ("flat", "truth")

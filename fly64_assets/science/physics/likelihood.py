@@ -1,9 +1,8 @@
-"""Poisson likelihood of photon counts, once in numpy (scoring) and in torch (training, refinement).
+"""Poisson likelihood of photon counts in torch, for training and refinement; scoring has it in numpy, per pattern.
 
-Both leave out ``log(counts!)``, which no reconstruction can change: differences between reconstructions are exact.
+It leaves out ``log(counts!)``, which no reconstruction can change: differences between reconstructions are exact.
 """
 
-import numpy as np
 import torch
 from jaxtyping import Complex64, Float
 
@@ -15,27 +14,19 @@ BACKGROUND_COUNTS = 0.02
 more already hides the dark field, which holds much of the fine detail at low dose."""
 
 
-def poisson_nll(
-    expected: Float[np.ndarray, "*s"], counts: Float[np.ndarray, "*s"], floor: float = EXPECTED_FLOOR
-) -> float:
-    """Sum of ``expected - counts * log(expected)``, in nats, accumulated in float64.
+def poisson_nll_torch(
+    expected: Float[torch.Tensor, "*s"], counts: Float[torch.Tensor, "*s"], floor: float = EXPECTED_FLOOR
+) -> Float[torch.Tensor, ""]:
+    """Sum of ``expected - counts * log(expected)``, in nats, differentiable.
 
     Args:
         expected: expected counts, >= 0.
         counts: measured counts, >= 0.
         floor: lower bound of the logarithm's argument.
 
-    >>> poisson_nll(np.array([1.0, 2.0]), np.array([3.0, 0.0]))
+    >>> float(poisson_nll_torch(torch.tensor([1.0, 2.0]), torch.tensor([3.0, 0.0])))
     3.0
     """
-    expected64 = np.asarray(expected, np.float64)
-    return float(np.sum(expected64 - counts * np.log(np.maximum(expected64, floor))))
-
-
-def poisson_nll_torch(
-    expected: Float[torch.Tensor, "*s"], counts: Float[torch.Tensor, "*s"], floor: float = EXPECTED_FLOOR
-) -> Float[torch.Tensor, ""]:
-    """The same sum as :func:`poisson_nll`, differentiable, in the precision of its arguments."""
     return (expected - counts * torch.log(expected.clamp(min=floor))).sum()
 
 

@@ -7,6 +7,6 @@
 from fly64_assets.science.report.answer import Answer, answer
 from fly64_assets.science.report.data import CellRecord, ReportData
 from fly64_assets.science.report.render import render_report
-from fly64_assets.science.report.scores import wide_table
+from fly64_assets.science.report.scores import WIDE_MEANINGS, wide_table
 
-__all__ = ["Answer", "CellRecord", "ReportData", "answer", "render_report", "wide_table"]
+__all__ = ["WIDE_MEANINGS", "Answer", "CellRecord", "ReportData", "answer", "render_report", "wide_table"]

@@ -176,13 +176,24 @@ def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         bound, error = scores.of_cell(*cell, "phase_bound_rms"), scores.get(*cell, method, "rmse", "phase")
         return bound is not None and error is not None and error.value < bound.value
 
-    found = _methods_and_cells(below, cells)
-    if not found:
-        return []
-    return [
-        f"Below the Cramér–Rao bound of the phase error: {found}. The bound holds for unbiased estimates; a method "
-        "that smooths or has learned a prior is biased and may pass it."
-    ]
+    def above_flat(cell: Cell) -> bool:
+        bound, flat = scores.of_cell(*cell, "phase_bound_rms"), scores.get(*cell, "flat", "rmse", "phase")
+        return bound is not None and flat is not None and bound.value > flat.value
+
+    sentences = []
+    found, hopeless = _methods_and_cells(below, cells), [cell for cell in cells if above_flat(cell)]
+    if found:
+        sentences.append(
+            f"Phase error below the Cramér–Rao bound: {found}. That is no contradiction: the bound is for unbiased "
+            "estimates, and a learned prior, a smoothness prior or a fixed number of epochs from a flat start bias "
+            "towards smooth objects, which trades detail for less noise."
+        )
+    if hopeless:
+        sentences.append(
+            f"In {cells_text(hopeless, cells)} the bound is even above the error of a flat object: an unbiased "
+            "estimate would be worse than none there, and what is gained rests on prior knowledge."
+        )
+    return sentences
 
 
 def _methods_and_cells(holds: Callable[[Cell, str], bool], cells: Sequence[Cell]) -> str:

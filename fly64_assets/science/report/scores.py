@@ -174,10 +174,35 @@ WIDE_COLUMNS: dict[str, tuple[str, str | None]] = {
 }
 
 
-_WIDE_ORDER = [
-    *("dose", "view", "split", "method", "n_seeds", *WIDE_COLUMNS, "phase_ssim_low", "phase_ssim_high"),
-    *("photons_per_object_pixel", "phase_bound_rms", "registration_ok", "note"),
-]
+WIDE_MEANINGS = {
+    "dose": "requested photons per pattern",
+    "view": "which positions were kept",
+    "split": "train or test side of the scan",
+    "method": "who made it; flat and truth are sanity rows",
+    "n_seeds": "seeds that the means are over",
+    "phase_ssim": "1 is the object itself",
+    "phase_psnr_db": "with the range of the truth",
+    "phase_pearson": "0 for a flat result",
+    "phase_rmse_rad": "beside phase_bound_rms",
+    "phase_mae_rad": "mean absolute error",
+    "phase_ms_ssim": "SSIM over three scales",
+    "amplitude_ssim": "1 is the object itself",
+    "amplitude_psnr_db": "with the range of the truth",
+    "amplitude_pearson": "0 for a flat result",
+    "complex_nrmse": "root of the squared complex error over the truth's intensity",
+    "frc50_cycles_per_px": "where the Fourier ring correlation with the truth falls below 0.5; blind to blur",
+    "excess_nll": "nats per pattern above the truth's; below 0 the noise was fitted",
+    "cpu_seconds_reconstruct": "process CPU time, imports apart",
+    "cpu_seconds_train": "process CPU time of the training that the method rests on",
+    "patterns_trained_on": "how many patterns that training saw",
+    "phase_ssim_low": "smallest seed, or lower end of the bootstrap of a single seed",
+    "phase_ssim_high": "largest seed, or upper end",
+    "photons_per_object_pixel": "incident, all positions together, mean over the scored region",
+    "phase_bound_rms": "Cramer-Rao floor of an unbiased phase, rad",
+    "registration_ok": "whether every registration succeeded",
+    "note": "what has to be known about this row",
+}
+_WIDE_ORDER = list(WIDE_MEANINGS)
 
 
 def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:

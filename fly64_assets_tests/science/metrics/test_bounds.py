@@ -3,6 +3,7 @@ import pytest
 
 from fly64_assets.science.metrics.bounds import fisher_information, phase_error_bound, phase_variance
 from fly64_assets.science.metrics.illuminated_region import illuminated_region
+from fly64_assets.science.physics.probe import illumination_map
 from fly64_assets_tests.science.metrics import cells
 
 SIZE, GRID = 16, 28
@@ -98,6 +99,26 @@ def test_drawn_patterns_stand_for_all() -> None:
         for limit in (10_000, 100)
     )
     assert drawn == pytest.approx(full, rel=0.1)
+
+
+def test_windows_stand_for_the_whole_object_and_never_above_it() -> None:
+    """Every lit pixel unknown at once, but for the global phase; a window's surroundings are taken as known."""
+    image, probe, xy, window = small_case(1)
+    probe = np.where(np.abs(probe) > 0.1 * np.abs(probe).max(), probe, 0)
+    lit = illumination_map(probe, xy, image.shape) > 0
+    judged = np.zeros_like(lit)
+    judged[10:18, 10:18] = True
+    window[6:22, 6:22] = True
+
+    def variance(unknown: np.ndarray) -> float:
+        fisher = fisher_information(image, probe, xy, 100.0, unknown)
+        phases = np.repeat([1.0, 0.0], unknown.sum())
+        if unknown is lit:  # no count depends on the global phase: any stiffness against it will do
+            assert np.abs(fisher @ phases).max() < 1e-9 * np.abs(fisher).max()
+            fisher = fisher + fisher[0, 0] * np.outer(phases, phases)
+        return phase_variance(fisher, judged[unknown])
+
+    assert 0.8 * variance(lit) < variance(window) <= variance(lit)
 
 
 def test_what_the_counts_do_not_determine_is_nan() -> None:

@@ -169,6 +169,18 @@ def test_blur_worsens_every_score_but_the_ring_correlation() -> None:
     assert curve.frc.min() > 0.97
 
 
+def test_more_blur_is_worse_in_100_cases() -> None:
+    rng = np.random.default_rng(7)
+    widths = np.sort(np.stack([rng.uniform(0.6, 1.5, 100), rng.uniform(1.8, 4.0, 100)]), axis=0)
+    found = scored(
+        {f"{part} {case}": cells.blurred(TRUTH, widths[part, case]) for part in (0, 1) for case in range(100)}
+    )
+    for case in range(100):
+        better, worse = values(found, f"0 {case}"), values(found, f"1 {case}")
+        for key in [*SENSITIVE, ("excess_nll", "")]:
+            assert (better[key] > worse[key]) == (key[0] in HIGHER_IS_BETTER), (case, widths[:, case], key)
+
+
 def test_fitting_the_noise_shows_as_negative_excess() -> None:
     """A handful of pixels fitted to the counts beats the truth on those counts."""
     measurement, image = DATASET.measurement, TRUTH.copy()

@@ -2,19 +2,26 @@ import numpy as np
 import pytest
 import torch
 
+from fly64_assets.science.metrics import likelihood as metrics_likelihood
 from fly64_assets.science.physics import likelihood
 
 
 def _expected_and_counts(seed=0):
     rng = np.random.default_rng(seed)
-    expected = rng.gamma(0.5, 4.0, (5, 6))
+    expected = rng.gamma(0.5, 4.0, (6, 6))
     return expected, rng.poisson(expected).astype(float)
 
 
-def test_numpy_and_torch_agree():
-    expected, counts = _expected_and_counts()
-    found = likelihood.poisson_nll_torch(torch.tensor(expected), torch.tensor(counts))
-    assert float(found) == pytest.approx(likelihood.poisson_nll(expected, counts), rel=1e-12)
+def _nll(expected, counts, floor=likelihood.EXPECTED_FLOOR):
+    return float(likelihood.poisson_nll_torch(torch.tensor(expected), torch.tensor(counts), floor))
+
+
+def test_training_and_scoring_mean_the_same_likelihood():
+    """The sum that networks descend is the sum over patterns that reconstructions are judged by."""
+    expected, counts = (part.astype(np.float32)[None] for part in _expected_and_counts())
+    judged = metrics_likelihood.poisson_nll(counts, expected.copy())
+    found = _nll(expected + np.float32(metrics_likelihood.EXPECTED_COUNTS_FLOOR), counts)
+    assert found == pytest.approx(float(judged.sum()), rel=1e-5)
 
 
 def test_nll_differs_from_the_log_probability_by_a_constant():
@@ -23,14 +30,12 @@ def test_nll_differs_from_the_log_probability_by_a_constant():
     expected, counts = _expected_and_counts()
     other = expected + 1.0
     by_scipy = -poisson.logpmf(counts, other).sum() + poisson.logpmf(counts, expected).sum()
-    found = likelihood.poisson_nll(other, counts) - likelihood.poisson_nll(expected, counts)
-    assert found == pytest.approx(by_scipy, rel=1e-9)
+    assert _nll(other, counts) - _nll(expected, counts) == pytest.approx(by_scipy, rel=1e-9)
 
 
 def test_half_deviance_is_the_nll_above_a_perfect_fit():
     expected, counts = _expected_and_counts()
-    perfect = likelihood.poisson_nll(counts, counts, floor=1e-300)
-    above = likelihood.poisson_nll(expected, counts) - perfect
+    above = _nll(expected, counts) - _nll(counts, counts, floor=1e-300)
     found = float(likelihood.half_deviance(torch.tensor(expected), torch.tensor(counts)))
     assert found == pytest.approx(above, rel=1e-6)
     assert found > 0

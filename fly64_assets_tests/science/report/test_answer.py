@@ -131,6 +131,19 @@ def test_noise_fitting_needs_an_interval_below_zero() -> None:
         ) is said
 
 
+@pytest.mark.parametrize(("bound", "passed", "hopeless"), [(0.01, False, False), (0.2, True, False), (0.9, True, True)])
+def test_a_bound_that_is_passed_is_explained(bound: float, passed: bool, hopeless: bool) -> None:
+    metrics = made_up_metrics()
+    metrics = metrics[(metrics["view"] == "dense") & (metrics["dose"] == 1e3)].copy()
+    for method, value in ((None, 0.1), ("flat", 0.3)):
+        mine = (metrics["metric"] == "rmse") & (metrics["method"] == method if method else True)
+        metrics.loc[mine, ["value", "value_low", "value_high"]] = value
+    metrics.loc[metrics["metric"] == "phase_bound_rms", "value"] = bound
+    text = _all_text(replace(made_up_study(), metrics=metrics))
+    assert ("Phase error below the Cramér–Rao bound: `pinn` in dense at 10³" in text) is passed
+    assert ("In dense at 10³ the bound is even above the error of a flat object" in text) is hopeless
+
+
 def test_a_method_without_a_score_is_listed_with_its_reason() -> None:
     metrics = made_up_metrics().assign(note="")
     gone = (metrics["method"] == "pinn") & (metrics["view"] == "dense") & (metrics["dose"] == 1e3)
