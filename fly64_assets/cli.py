@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import ValidationError
 from rich.console import Console
 
 from fly64_assets.storage import DataRootBusyError, data_root_lock
@@ -195,7 +196,12 @@ def _with_training_overrides(loaded: Study, given: dict) -> Study:
 
     for network in {options.network for options in loaded.views.values()} if given else ():
         current = loaded.training.get(network, TrainingOptions())
-        loaded = loaded.with_training(network, TrainingOptions.model_validate({**current.model_dump(), **given}))
+        try:
+            options = TrainingOptions.model_validate({**current.model_dump(), **given})
+        except ValidationError as error:
+            faults = [f"--{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+            raise StudyError("; ".join(faults).replace("_", "-")) from None
+        loaded = loaded.with_training(network, options)
     return loaded
 
 

@@ -1,15 +1,13 @@
 """Publishes staged files on output and lets nothing through the gate unverified on input."""
 
-import atexit
-import sys
 from pathlib import Path
 
-import click
 import dagster as dg
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
 from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
 from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles, open_partition
+from fly64_assets.orchestration.last_words import repeat_at_the_end
 from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId, upstream_of
 from fly64_assets.storage import StagedFolder, content_digest
 from fly64_assets.study import Study
@@ -43,7 +41,7 @@ class VerifiedFilesIOManager(dg.IOManager):
         try:
             return self._load(context)
         except GateRefusedError as refusal:
-            _repeat_at_the_end(str(refusal))
+            repeat_at_the_end(str(refusal))
             raise
 
     def _load(self, context: dg.InputContext) -> PartitionFiles | dict[str, PartitionFiles]:
@@ -151,9 +149,3 @@ def _skip_version(reason: str) -> str:
 def code_version_of(context: dg.AssetExecutionContext) -> str:
     """The running asset's own code version."""
     return context.assets_def.code_versions_by_key[context.asset_key] or ""
-
-
-def _repeat_at_the_end(message: str) -> None:
-    """On ``dagster asset materialize``, say why once more after the stack traces that Dagster prints."""
-    if "materialize" in sys.argv[1:3]:
-        atexit.register(click.echo, f"fly64: {message}", err=True)

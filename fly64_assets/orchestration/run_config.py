@@ -15,6 +15,7 @@ from dagster._config.config_type import ConfigScalar, ConfigScalarKind  # no pub
 from dagster._config.errors import PostProcessingError
 from pydantic import Field
 
+from fly64_assets.orchestration.last_words import repeat_at_the_end
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.options import Options, PtyChiOptions, TrainingOptions
 from fly64_assets.study import Study
@@ -69,6 +70,7 @@ class BoundedNumber(ConfigScalar):
         """
         if not all(_LIMITS[key][1](float(value), float(limit)) for key, limit in self.limits.items()):
             message = f"expected a number {self.bounds}, got {value!r}"
+            repeat_at_the_end(f"{self.given_name} is out of bounds: {message}; nothing was run")
             raise PostProcessingError(message)
         return value
 
@@ -86,9 +88,8 @@ def training_config(study: Study) -> dict[str, dg.Field]:
 
 def seed_config(study: Study, text: str) -> dict[str, dg.Field]:
     """The field ``seed``; none for a study of several seeds, whose partitions hold a folder for each."""
-    if len(study.seeds) > 1:
-        return {}
-    return {"seed": _field(SeedOptions, "seed", text, f"{study.seeds[0]}")}
+    first, *others = study.seeds
+    return {} if others else {"seed": _field(SeedOptions, "seed", text, str(first))}
 
 
 def with_training_overrides(study: Study, view: str, config: Mapping[str, Any]) -> Study:
