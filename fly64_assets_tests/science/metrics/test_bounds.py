@@ -105,7 +105,7 @@ def test_windows_stand_for_the_whole_object_and_never_above_it() -> None:
     """Every lit pixel unknown at once, but for the global phase; a window's surroundings are taken as known."""
     image, probe, xy, window = small_case(1)
     probe = np.where(np.abs(probe) > 0.1 * np.abs(probe).max(), probe, 0)
-    lit = illumination_map(probe, xy, image.shape) > 0
+    lit = illumination_map(probe, xy, image.shape) > 1e-9  # a convolution leaves rounding where it is dark
     judged = np.zeros_like(lit)
     judged[10:18, 10:18] = True
     window[6:22, 6:22] = True
