@@ -47,7 +47,7 @@ def test_every_command_explains_itself_with_an_example(command: str) -> None:
         (("study", "--study", str(TINY), "--doses", "7"), "doses 7 are not in study 'tiny'"),
         (("study", "--study", str(TINY), "--doses", "many"), "expects numbers"),
         (("study", "--study", str(TINY), "--views", "denser"), "views denser are not in study 'tiny'"),
-        (("study", "--study", str(TINY), "--accelerator", "tpu"), "--accelerator: Input should be 'auto', 'cpu' or 'gpu', got 'tpu'"),
+        (("study", "--study", str(TINY), "--accelerator", "tpu"), "should be 'auto', 'cpu' or 'gpu', got 'tpu'"),
         (("inspect", "/nonexistent.zip"), "/nonexistent.zip"),
         (("import", "/nonexistent.npz", "/tmp/never.npz"), "there is no file /nonexistent.npz"),
         (("export", "/nonexistent.npz", "/tmp/never.h5"), "there is no file /nonexistent.npz"),

@@ -10,11 +10,13 @@ import pytest
 from fly64_assets.orchestration.assets import views
 from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
 from fly64_assets.orchestration.freshness import Freshness
+from fly64_assets.orchestration.gates import GateRefusedError, open_partition
 from fly64_assets.orchestration.instance import study_instance
 from fly64_assets.orchestration.jobs import CELL_JOB
 from fly64_assets.orchestration.partitions import CELL_ASSETS, PartitionId
 from fly64_assets.orchestration.runs import execute_partition
 from fly64_assets.study import Study, load_study
+from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 from fly64_assets_tests.orchestration.conftest import TINY
 
 SPARSE = "1000|sparse"
@@ -74,3 +76,30 @@ def test_a_view_that_breaks_data_001_blocks_training_in_the_same_run_in_a_later_
     assert f"Rebuild it with: {view.command}" in later.cause
     assert execute_partition(definitions, instance, view).success
     assert execute_partition(definitions, instance, bundle).success
+
+
+def test_a_check_run_alone_for_one_partition_is_the_verdict_that_counts(dataset_made) -> None:
+    _, definitions, instance, root = dataset_made
+    view, check = PartitionId("overlap_view", SPARSE), "view_follows_data_001"
+    for cell in (SPARSE, "1000|baseline"):  # the other partition's materialization is the later one
+        assert execute_partition(definitions, instance, PartitionId("overlap_view", cell)).success
+    job = definitions.get_repository_def().get_implicit_job_def_for_assets([view.asset_key])
+    assert job is not None
+    alone = job.get_subset(asset_selection=frozenset(), asset_check_selection={dg.AssetCheckKey(view.asset_key, check)})
+
+    tags = {"dagster/partition": SPARSE, "dagster/partition/dose": "1000", "dagster/partition/view": "sparse"}
+
+    def run_the_check() -> bool:  # as the page does
+        result = alone.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
+        (evaluation,) = result.get_asset_check_evaluations()
+        assert evaluation.partition == SPARSE
+        return evaluation.passed
+
+    path = root / view.folder / "sparse_train.npz"
+    flip_bit(path, 4001)
+    assert not run_the_check()
+    flip_bit(path, 4001)
+    with pytest.raises(GateRefusedError, match=f"blocking check {check} failed"):
+        open_partition(instance, root, view)
+    assert run_the_check()
+    open_partition(instance, root, view)
