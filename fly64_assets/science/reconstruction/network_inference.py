@@ -110,13 +110,18 @@ def diffraction_to_obj(
     layout = GroupLayout.of(np.arange(groups * channels).reshape(groups, channels), positions, size)
     modes = probe[None] if probe.ndim == 2 else probe
     counts = np.rint(np.square(scale * amplitude.astype(np.float64))).astype(np.float32)
-    data = _group_data(counts, layout, slice(None), modes, scale)
+    data = _group_data(counts, layout, slice(None), modes, scale, _lift(layout.canvas_shape, modes))
     with torch.inference_mode():
         return data.parts[0].grid.gather(bundle.network()(data)).numpy()
 
 
 def _group_data(
-    counts: np.ndarray, layout: GroupLayout, rows: slice, probe: ProbeModes, counts_scale: float
+    counts: np.ndarray,
+    layout: GroupLayout,
+    rows: slice,
+    probe: ProbeModes,
+    counts_scale: float,
+    lift: SpectralLift,
 ) -> CanvasData:
     grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), counts.shape[-1], layout.canvas_shape)
     ordered = to_fft_order(torch.as_tensor(counts))
@@ -124,7 +129,7 @@ def _group_data(
         parts=(Part(grid, lambda: ordered),),
         probe=torch.as_tensor(probe),
         counts_scale=torch.full((len(counts),), counts_scale),
-        lift=_lift(layout.canvas_shape, probe),
+        lift=lift,
         margin_px=lit_margin_px(probe),
     )
 
@@ -139,12 +144,14 @@ def _stitched(bundle: Bundle, measurement: Measurement, method: str, progress: P
     layout = GroupLayout.of(np.arange(len(positions))[:, None], positions, measurement.patch_size_px)
     canvases, weights = [], []
     network = bundle.network()
+    lift = _lift(layout.canvas_shape, measurement.probe)
     margin = lit_margin_px(measurement.probe)
     inner = slice(margin, layout.canvas_shape[0] - margin)
     count = len(positions)
     for first in range(0, count, _BATCH_GROUPS):
         rows = slice(first, min(first + _BATCH_GROUPS, count))
-        data = _group_data(measurement.counts(rows)[:, None], layout, rows, measurement.probe, measurement.counts_scale)
+        counts = measurement.counts(rows)[:, None]
+        data = _group_data(counts, layout, rows, measurement.probe, measurement.counts_scale, lift)
         canvases.append(network(data)[:, inner, inner].numpy())
         weights.append(data.illumination[:, inner, inner].numpy())
         progress(Progress(f"reconstruct {method}", rows.stop, count))
