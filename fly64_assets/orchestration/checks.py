@@ -13,7 +13,7 @@ import dagster as dg
 import numpy as np
 
 from fly64_assets.orchestration.gates import BLOCKING_CHECKS, GateRefusedError, PartitionFiles, open_partition
-from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
+from fly64_assets.orchestration.partitions import StudyPartitions
 from fly64_assets.orchestration.previews import table
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_metadata, validate_dataset
@@ -26,7 +26,9 @@ from fly64_assets.storage import read_json
 
 SHOWN_FAULTS = 20
 
+Row = dict[str, Any]
 Judge = Callable[[Workspace, PartitionFiles], list[Fault]]
+Evidence = Callable[[Workspace, PartitionFiles], list[Row]]
 
 
 def study_checks(partitions: StudyPartitions) -> list[dg.AssetChecksDefinition]:
@@ -65,16 +67,18 @@ def _check(
             return dg.AssetCheckResult(passed=False, description=str(error))
         if files.skip_reason is not None:
             return dg.AssetCheckResult(passed=True, description=f"skipped: {files.skip_reason}")
-        return _result(item, judge(workspace, files), len(files.files))
+        faults = judge(workspace, files)
+        seen = _evidence(name)(workspace, files)
+        return _result(files, faults, {"judged": judge.__doc__ or name, "seen": table(seen)})
 
     return check
 
 
-def _result(item: PartitionId, faults: list[Fault], n_files: int) -> dg.AssetCheckResult:
+def _result(files: PartitionFiles, faults: list[Fault], metadata: Row) -> dg.AssetCheckResult:
+    item = files.item
     if not faults:
-        return dg.AssetCheckResult(
-            passed=True, description=f"{n_files} files of {item} are as they should be", metadata={"files": n_files}
-        )
+        said = f"{len(files.files)} files of {item} are as they should be"
+        return dg.AssetCheckResult(passed=True, description=said, metadata={**metadata, "files": len(files.files)})
     more = f" (and {len(faults) - 1} more)" if len(faults) > 1 else ""
     rows = [
         {"rule": f.rule, "where": f.where, "expected": f.expected, "actual": f.actual, "remedy": f.remedy}
@@ -83,7 +87,7 @@ def _result(item: PartitionId, faults: list[Fault], n_files: int) -> dg.AssetChe
     return dg.AssetCheckResult(
         passed=False,
         description=f"{faults[0]}{more}",
-        metadata={"faults": table(rows), "fault_count": len(faults), "rebuild": item.command},
+        metadata={**metadata, "faults": table(rows), "fault_count": len(faults), "rebuild": item.command},
     )
 
 
@@ -118,8 +122,22 @@ def _files_follow_data_001(workspace: Workspace, files: PartitionFiles) -> list[
 
 def _dose_within_tolerance(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     """The photons that were counted agree with the dose that was asked for."""
-    tolerance = workspace.study.dose.tolerance
-    faults = []
+    remedy = "Rebuild the dataset; if it stays, the noise or its scale is wrong."
+    return [
+        Fault(
+            "dose-tolerance",
+            f"{row['file']}, {row['part']}",
+            f"{row['expected']:.6g} photons per pattern within {row['allowed_deviation']:.3g}",
+            f"{row['measured']:.6g}",
+            remedy,
+        )
+        for row in _doses(workspace, files)
+        if not abs(row["measured"] - row["expected"]) <= row["allowed_deviation"]
+    ]
+
+
+def _doses(workspace: Workspace, files: PartitionFiles) -> list[Row]:
+    rows = []
     for name in sorted(name for name in files.files if name.endswith(".npz")):
         recorded = read_metadata(files.path(name))
         compared = {
@@ -128,25 +146,30 @@ def _dose_within_tolerance(workspace: Workspace, files: PartitionFiles) -> list[
         }
         for part, (expected_key, measured_key, number_key) in compared.items():
             expected, measured = recorded[expected_key], recorded[measured_key]
-            allowed = max(tolerance * expected, 5 * np.sqrt(expected / max(recorded[number_key], 1)))
-            if not abs(measured - expected) <= allowed:
-                wanted = f"{expected:.6g} photons per pattern within {allowed:.3g}"
-                remedy = "Rebuild the dataset; if it stays, the noise or its scale is wrong."
-                faults.append(Fault("dose-tolerance", f"{name}, {part}", wanted, f"{measured:.6g}", remedy))
-    return faults
+            noise = 5 * np.sqrt(expected / max(recorded[number_key], 1))
+            allowed = float(max(workspace.study.dose.tolerance * expected, noise))
+            found = {"expected": expected, "measured": measured, "allowed_deviation": allowed}
+            rows.append({"file": name, "part": part, **found})
+    return rows
 
 
 def _overlap_between_zero_and_one(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
     """Every overlap metric is a fraction between 0 and 1."""
+    return [
+        Fault("overlap-range", row["metric"], "a fraction in [0, 1]", repr(row["value"]), "Rebuild the view.")
+        for row in _overlaps(workspace, files)
+        if row["value"] is not None and not 0 <= row["value"] <= 1
+    ]
+
+
+def _overlaps(_: Workspace, files: PartitionFiles) -> list[Row]:
     bundle = read_json(files.path("metrics_bundle.json"))
-    faults = []
-    for split in ("train", "test"):
-        for key, value in bundle[split].items():
-            if key.startswith("metric_") and value is not None and not 0 <= value <= 1:
-                faults.append(
-                    Fault("overlap-range", f"{split}.{key}", "a fraction in [0, 1]", repr(value), "Rebuild the view.")
-                )
-    return faults
+    return [
+        {"metric": f"{split}.{key}", "value": value}
+        for split in ("train", "test")
+        for key, value in bundle[split].items()
+        if key.startswith("metric_")
+    ]
 
 
 def _bundle_matches_catalog(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
@@ -164,14 +187,12 @@ def _bundle_matches_catalog(workspace: Workspace, files: PartitionFiles) -> list
 
 def _verdict(name: str) -> Judge:
     def judge(workspace: Workspace, files: PartitionFiles) -> list[Fault]:
-        faults = []
-        for path in sorted(path for path in files.files if path.endswith("verdicts.json")):
-            verdict = read_json(files.path(path))[name]
-            if not verdict["passed"]:
-                details = json.dumps(verdict.get("details", {}), sort_keys=True)
-                remedy = "Train longer or check the dataset's scale and probe."
-                faults.append(Fault(f"training-{name}", path, f"{name} holds", details, remedy))
-        return faults
+        remedy = "Train longer or check the dataset's scale and probe."
+        return [
+            Fault(f"training-{name}", row["file"], f"{name} holds", row["details"], remedy)
+            for row in _training_verdicts(name)(workspace, files)
+            if not row["passed"]
+        ]
 
     judge.__doc__ = {
         "finite_weights": "No weight is NaN or infinite.",
@@ -179,6 +200,38 @@ def _verdict(name: str) -> Judge:
         "learned": "The trained network explains held-out counts better than a flat object does.",
     }[name]
     return judge
+
+
+def _training_verdicts(name: str) -> Evidence:
+    def seen(_: Workspace, files: PartitionFiles) -> list[Row]:
+        paths = sorted(path for path in files.files if path.endswith("verdicts.json"))
+        verdicts = {path: read_json(files.path(path))[name] for path in paths}
+        return [
+            {
+                "file": path,
+                "passed": bool(verdict["passed"]),
+                "details": json.dumps(verdict.get("details", {}), sort_keys=True),
+            }
+            for path, verdict in verdicts.items()
+        ]
+
+    return seen
+
+
+def _files_seen(_: Workspace, files: PartitionFiles) -> list[Row]:
+    return [{"file": name, **record.to_dict()} for name, record in sorted(files.files.items())]
+
+
+def _evidence(name: str) -> Evidence:
+    """What a check looked at, for its metadata: measured values where there are some, else files and digests."""
+    measured: dict[str, Evidence] = {
+        "dose_within_tolerance": _doses,
+        "overlap_between_zero_and_one": _overlaps,
+        "weights_are_finite": _training_verdicts("finite_weights"),
+        "weights_changed": _training_verdicts("weights_changed"),
+        "network_learned": _training_verdicts("learned"),
+    }
+    return measured.get(name, _files_seen)
 
 
 def _products_are_finite(workspace: Workspace, files: PartitionFiles) -> list[Fault]:

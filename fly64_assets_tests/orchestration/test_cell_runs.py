@@ -93,6 +93,7 @@ def test_a_check_run_alone_for_one_partition_is_the_verdict_that_counts(dataset_
         result = alone.execute_in_process(instance=instance, tags=tags, raise_on_error=False)
         (evaluation,) = result.get_asset_check_evaluations()
         assert evaluation.partition == SPARSE
+        assert evaluation.passed == ("seen" in evaluation.metadata)  # a file that is not as written is not looked into
         return evaluation.passed
 
     path = root / view.folder / "sparse_train.npz"
