@@ -15,7 +15,7 @@ from fly64_assets.science.figures import scan_preview
 from fly64_assets.science.report import CellRecord, ReportData
 from fly64_assets.science.scan import read_scan
 from fly64_assets.storage import read_json
-from fly64_assets.study import split_partition
+from fly64_assets.study import Study, split_partition
 
 VERSIONED_PACKAGES = ("fly64_assets", "torch", "lightning", "ptychi", "dagster", "numpy", "scipy", "scikit-image")
 
@@ -45,7 +45,25 @@ def report_data(instance: dg.DagsterInstance, workspace: Workspace, scored: dict
         versions={**{name: metadata.version(name) for name in VERSIONED_PACKAGES}, "python": platform.python_version()},
         commands=(f"make study STUDY={study.name} DOSES=all",),
         dose_method=study.dose.method,
+        settings=_settings(study),
     )
+
+
+def _settings(study: Study) -> dict[str, str]:
+    """What was fixed in the study file before anything was scored, in words."""
+    iterative, refine = study.pty_chi, study.refine
+    return {
+        "pty_chi": (
+            f"{iterative.algorithm}, {iterative.epochs} epochs of {iterative.batching} batches of "
+            f"{iterative.batch_size}, {iterative.noise_model} noise model, "
+            f"{'refined' if iterative.refine_probe else 'known'} probe, start: {iterative.start}"
+        ),
+        "pinn_refined": f"{refine.passes} passes over the data",
+        **{
+            f"training of {network}": f"at most {options.epochs} epochs, batches of {options.batch_size}"
+            for network, options in sorted(study.training.items())
+        },
+    }
 
 
 def _tables(cells: dict[str, PartitionFiles], name: str) -> pd.DataFrame:

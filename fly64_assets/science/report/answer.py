@@ -15,9 +15,9 @@ from fly64_assets.science.report.caveats import caveats
 from fly64_assets.science.report.charts import measured_overlap
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.equal_time import at_equal_time, equal_time_sentences
-from fly64_assets.science.report.ranking import Cell, cell_name, cells_text, leaders, rank
+from fly64_assets.science.report.ranking import Cell, cell_name, cells_text, leaders, rank, view_name
 from fly64_assets.science.report.scores import Estimate, Scores
-from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text
+from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text, signed_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +26,13 @@ class Answer:
 
     Attributes:
         paragraph: the answer, sentence by sentence.
+        short: in how many cells each method is at the top, one sentence; empty if the table does not say.
         details: how each network stands against pty_chi, also at equal CPU time, and what training costs.
         caveats: what to keep in mind.
     """
 
     paragraph: tuple[str, ...]
+    short: str = ""
     details: tuple[str, ...] = ()
     caveats: tuple[str, ...] = ()
 
@@ -58,12 +60,28 @@ def answer(data: ReportData, scores: Scores | None = None) -> Answer:
     paragraph += _reconstruction_time(scores, cells)
     details = [*_against_iterative(scores, cells), *equal_time_sentences(at_equal_time(data))]
     details += _training_time(scores, cells)
-    return Answer(tuple(paragraph), tuple(details), to_keep_in_mind)
+    return Answer(tuple(paragraph), _at_the_top(scores, cells), tuple(details), to_keep_in_mind)
 
 
 def _scored_cells(data: ReportData, scores: Scores) -> list[Cell]:
     present = set(scores.cells())
     return [(d, v) for v in data.views for d in sorted(data.doses) if (d, v) in present]
+
+
+def _at_the_top(scores: Scores, cells: Sequence[Cell]) -> str:
+    """In how many of its cells each method is highest or cannot be told apart from the highest."""
+    judged = [cell for cell in cells if leaders(scores, cell)]
+    if not any(math.isfinite(e.low) for cell in judged for _, e in rank(scores, cell)):
+        return ""
+    counts = []
+    for method in METHODS:
+        mine = [cell for cell in judged if method in dict(rank(scores, cell))]
+        if mine:
+            counts.append((sum(method in leaders(scores, cell) for cell in mine), len(mine), method))
+    ordered = sorted(counts, key=lambda c: (-c[0] / c[1], -c[1], METHODS.index(c[2])))
+    parts = [f"`{method}` in {n if n else 'none'} of {total}" for n, total, method in ordered]
+    first = parts[0] + (" cell" if ordered[0][1] == 1 else " cells")
+    return f"Highest, or not to be told apart from the highest: {listed([first, *parts[1:]])}."
 
 
 def _nothing_scored(data: ReportData, scores: Scores) -> str:
@@ -142,16 +160,11 @@ def _against_iterative(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         verdicts = [(better, "above"), (worse, "below"), (open_ones, "not distinguishable")]
         verdict = listed([words if len(pairs) == 1 else f"{words} in {n}" for n, words in verdicts if n])
         (high, best, *_), (low, worst, *_) = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
-        extremes = f"{_signed(low)} ({cell_name(worst)}) to {_signed(high)} ({cell_name(best)})"
-        extremes = extremes if len(pairs) > 1 else _signed(low)
+        extremes = f"{signed_text(low)} ({cell_name(worst)}) to {signed_text(high)} ({cell_name(best)})"
+        extremes = extremes if len(pairs) > 1 else signed_text(low)
         where = f", {len(pairs)} cells" if len(pairs) > 1 else f", {cell_name(best)}"
         sentences.append(f"`{method}` against `pty_chi`{where}: {verdict}; difference in phase SSIM {extremes}.")
     return sentences
-
-
-def _signed(value: float) -> str:
-    text = fixed_text(value)
-    return text if text.startswith("−") or text == "0.00" else f"+{text}"
 
 
 def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -201,7 +214,8 @@ def _useful_from(by_dose: Sequence[tuple[float, float]], threshold: float) -> fl
 
 def _view_with_overlap(data: ReportData, view: str) -> str:
     overlaps = [o for o in (measured_overlap(c) for c in data.cells if c.view == view) if math.isfinite(o)]
-    return f"{view} (measured overlap {fixed_text(statistics.median(overlaps))})" if overlaps else view
+    name = view_name(view)
+    return f"{name} (measured overlap {fixed_text(statistics.median(overlaps))})" if overlaps else name
 
 
 def _reconstruction_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:

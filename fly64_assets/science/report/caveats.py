@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
-from fly64_assets.science.report.ranking import Cell, cells_text, rank
+from fly64_assets.science.report.ranking import Cell, cells_text, rank, view_name
 from fly64_assets.science.report.scores import Scores
 from fly64_assets.science.report.wording import dose_text, listed, number_text
 
@@ -66,8 +66,9 @@ def _fluence(data: ReportData, scores: Scores) -> list[str]:
         if len(known) > 1 and known[-1][0] > 1.2 * known[0][0]:
             (low, poorest), (high, richest) = known[0], known[-1]
             return [
-                f"At equal dose per pattern the views differ in fluence: at {dose_text(dose)}, {richest} puts "
-                f"{number_text(high, 2)} photons on an object pixel, {poorest} {number_text(low, 2)}. "
+                f"At equal dose per pattern the views differ in fluence: at {dose_text(dose)}, "
+                f"{view_name(richest)} puts {number_text(high, 2)} photons on an object pixel, "
+                f"{view_name(poorest)} {number_text(low, 2)}. "
                 "A comparison of views at equal fluence stands under Fluence."
             ]
     return []

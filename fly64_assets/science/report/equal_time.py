@@ -12,7 +12,7 @@ import numpy as np
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.scores import HEADLINE
 from fly64_assets.science.report.tables import Table, TableCell
-from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text
+from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text, signed_text
 
 COMPARED = ("pinn", "pinn_refined")
 _TRACED = "pty_chi"
@@ -136,11 +136,9 @@ def equal_time_table(found: Iterable[EqualTime]) -> Table:
 def _offer_cells(offer: Offer | None, value: float) -> tuple[TableCell, TableCell]:
     if offer is None:
         return TableCell("–", css="muted"), TableCell("–", css="muted")
-    apart = offer.value - value
-    signed = fixed_text(apart) if apart < 0 else f"+{fixed_text(apart)}"
     note = "all its epochs were done by then" if offer.ended else "stopped on its way"
     text = fixed_text(offer.value) + (" †" if offer.ended else "")
-    return TableCell(number_text(offer.cpu_seconds, 2)), TableCell(text, signed, note=note)
+    return TableCell(number_text(offer.cpu_seconds, 2)), TableCell(text, signed_text(offer.value - value), note=note)
 
 
 def equal_time_sentences(found: Sequence[EqualTime]) -> list[str]:

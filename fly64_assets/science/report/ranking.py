@@ -17,7 +17,16 @@ def cell_name(cell: Cell) -> str:
     >>> cell_name((1000.0, "dense"))
     'dense at 10³'
     """
-    return f"{cell[1]} at {dose_text(cell[0])}"
+    return f"{view_name(cell[1])} at {dose_text(cell[0])}"
+
+
+def view_name(view: str) -> str:
+    """A view in prose; one that is called as a method is, is told from it.
+
+    >>> view_name("dense"), view_name("baseline")
+    ('dense', 'view baseline')
+    """
+    return f"view {view}" if view in METHODS else view
 
 
 def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
@@ -43,7 +52,9 @@ def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
     for view, doses in by_view.items():
         whole = [d for d, v in among if v == view]
         every = len(whole) > 1 and set(doses) == set(whole)
-        parts.append(f"{view} at {'every dose' if every else listed([dose_text(d) for d in sorted(doses)], limit=8)}")
+        parts.append(
+            f"{view_name(view)} at {'every dose' if every else listed([dose_text(d) for d in sorted(doses)], limit=8)}"
+        )
     return listed(parts, limit=8)
 
 

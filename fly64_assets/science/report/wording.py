@@ -50,6 +50,16 @@ def fixed_text(value: float, decimals: int = 2) -> str:
     return (text.removeprefix("-") if float(text) == 0 else text).replace("-", "−")
 
 
+def signed_text(value: float, decimals: int = 2) -> str:
+    """A difference with fixed decimals and its sign; none for what rounds to zero.
+
+    >>> signed_text(0.5), signed_text(-0.5), signed_text(0.001)
+    ('+0.50', '−0.50', '0.00')
+    """
+    text = fixed_text(value, decimals)
+    return text if text.startswith("−") or float(text) == 0 else f"+{text}"
+
+
 def listed(items: Sequence[str], conjunction: str = "and", limit: int = 99) -> str:
     """Items as prose.
 

@@ -69,6 +69,15 @@ def test_a_failed_registration_is_not_ranked_but_said() -> None:
     assert "Registration with the object failed: `pinn` in dense at 10³." in text
 
 
+def test_the_short_answer_counts_leads_and_ties_of_the_cells_that_a_method_is_in() -> None:
+    clear = {("pinn", 1e3, "dense"): (0.6, 0.55, 0.65), ("pty_chi", 1e3, "dense"): (0.4, 0.35, 0.45)}
+    tied = {("pinn", 1e4, "dense"): (0.6, 0.55, 0.65), ("pty_chi", 1e4, "dense"): (0.7, 0.6, 0.8)}
+    other = {("baseline", 1e4, "sparse"): (0.2, 0.1, 0.3), ("pty_chi", 1e4, "sparse"): (0.7, 0.6, 0.8)}
+    expected = "`pinn` in 2 of 2 cells, `pty_chi` in 2 of 3 and `baseline` in none of 1."
+    assert answer(_study(clear | tied | other)).short.endswith(expected)
+    assert answer(_study({key: (value[0], math.nan, math.nan) for key, value in clear.items()})).short == ""
+
+
 def test_nothing_scored_is_said_and_nothing_claimed() -> None:
     data = replace(made_up_study(), cells=(), metrics=made_up_metrics().iloc[:0])
     found = answer(data)
