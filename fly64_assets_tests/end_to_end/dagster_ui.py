@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 GROUPS = ("simulation", "views", "training", "reconstruction", "comparison", "report")
-START_SECONDS = 120
+START_SECONDS = 300  # half a minute on an idle machine
 RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId status startTime endTime tags { key value } } } } }"
 BACKFILLS = "{ partitionBackfillsOrError(limit: 5) { ... on PartitionBackfills { results { id status } } } }"
 
