@@ -99,7 +99,7 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         workspace: dg.ResourceParam[Workspace],
         comparison_metrics: dict[str, PartitionFiles],
     ) -> dg.Output:
-        """The answer as one self-contained HTML page, with metrics.csv and metrics.parquet of all cells.
+        """The answer as one self-contained HTML page, with metrics.csv, metrics.parquet and frontier.csv of all cells.
 
         Cells that are missing, skipped or failed are shown as such, with their reasons.
         """
@@ -110,6 +110,8 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
             stage.path("report.html").write_text(html, encoding="utf-8")
             data.metrics.to_csv(stage.path("metrics.csv"), index=False)
             data.metrics.to_parquet(stage.path("metrics.parquet"), index=False)
+            if data.frontier is not None and not data.frontier.empty:
+                data.frontier.to_csv(stage.path(FRONTIER_FILE), index=False)
             states = [
                 {"dose": c.dose, "view": c.view, "status": c.status, "reason": c.reason} for c in data.all_cells()
             ]
