@@ -52,6 +52,7 @@ def report_data(instance: dg.DagsterInstance, workspace: Workspace, scored: dict
 def _settings(study: Study) -> dict[str, str]:
     """What was fixed in the study file before anything was scored, in words."""
     iterative, refine = study.pty_chi, study.refine
+    trained = {options.network: study.training_of(view) for view, options in study.views.items()}
     return {
         "pty_chi": (
             f"{iterative.algorithm}, {iterative.epochs} epochs of {iterative.batching} batches of "
@@ -61,7 +62,7 @@ def _settings(study: Study) -> dict[str, str]:
         "pinn_refined": f"{refine.passes} passes over the data",
         **{
             f"training of {network}": f"at most {options.epochs} epochs, batches of {options.batch_size}"
-            for network, options in sorted(study.training.items())
+            for network, options in sorted(trained.items())
         },
     }
 
