@@ -89,9 +89,10 @@ class Bundle:
 
     def network(self) -> UnrolledNetwork:
         """The network with these weights, on the CPU."""
-        network = UnrolledNetwork(self.manifest.network.stages, self.manifest.network.width)
-        network.load_state_dict({name: torch.tensor(value) for name, value in self.weights.items()})
-        return network.eval()
+        with torch.device("meta"):  # without drawing initial weights
+            network = UnrolledNetwork(self.manifest.network.stages, self.manifest.network.width)
+        network.load_state_dict({name: torch.tensor(value) for name, value in self.weights.items()}, assign=True)
+        return network.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
 
 def write_bundle(

@@ -50,12 +50,12 @@ def mirror_coupling(probe: ProbeModes) -> Complex64[np.ndarray, "N N"]:
     padded = np.pad(far, ((0, 0), (size, size), (size, size)))
     coupling = np.zeros((size, size), complex)
     for row, column in lit:
-        direction = np.conj(far[:, row, column]) / total[row, column]
+        direction = (np.conj(far[:, row, column]) / total[row, column])[:, None, None]
         # window[:, i, j] = P(k + q) with q = (i, j) - N // 2; reversed, it is P(k - q).
         top, left = size + row - size // 2, size + column - size // 2
-        ahead = np.tensordot(direction, padded[:, top : top + size, left : left + size], 1)
-        behind = np.tensordot(direction, padded[:, top + 1 : top + size + 1, left + 1 : left + size + 1], 1)[::-1, ::-1]
-        coupling += ahead * np.roll(behind, (0, 0), (0, 1))
+        ahead = (direction * padded[:, top : top + size, left : left + size]).sum(axis=0)
+        behind = (direction * padded[:, top + 1 : top + size + 1, left + 1 : left + size + 1]).sum(axis=0)
+        coupling += ahead * behind[::-1, ::-1]
     return coupling.astype(np.complex64)
 
 

@@ -1,5 +1,6 @@
-"""A whole scan on one canvas, read part by part: memory grows with the object, not with the number of patterns."""
+"""A whole scan on one canvas, read part by part: memory grows with the object, hardly with the number of patterns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +15,9 @@ from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_fra
 from fly64_assets.science.records import Measurement
 
 _PART_PATTERNS = 128
+
+_HELD_BYTES = 256 * 2**20
+"""Counts of a scan up to this size are read once and held; those of a larger one are read anew in every pass."""
 
 
 @dataclass(frozen=True)
@@ -34,19 +38,19 @@ class ScanCanvas:
 
     @classmethod
     def of(cls, measurement: Measurement, device: torch.device | None = None) -> "ScanCanvas":
-        """Lay a measurement out; patterns are read anew in every pass."""
+        """Lay a measurement out."""
         size = measurement.patch_size_px
         positions = measurement.positions_xy_px
         top, left, height, width = canvas_frame(positions, size)
         height = min(height, measurement.object_shape[0] - top)
         width = min(width, measurement.object_shape[1] - left)
         local = torch.as_tensor(positions - np.array([left, top]), device=device)[None]
+        held = 4 * len(positions) * size**2 <= _HELD_BYTES
         parts = []
         for first in range(0, len(positions), _PART_PATTERNS):
             chosen = slice(first, first + _PART_PATTERNS)
-            parts.append(
-                Part(PatchGrid(local[:, chosen], size, (height, width)), _CountsReader(measurement, chosen, device))
-            )
+            read = _CountsReader(measurement, chosen, device)
+            parts.append(Part(PatchGrid(local[:, chosen], size, (height, width)), _hold(read()) if held else read))
         data = CanvasData(
             parts=parts,
             probe=torch.as_tensor(measurement.probe, device=device),
@@ -65,6 +69,10 @@ class ScanCanvas:
     def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
         """Cut the canvas out of an object."""
         return torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)[None]
+
+
+def _hold(counts: torch.Tensor) -> Callable[[], torch.Tensor]:
+    return lambda: counts
 
 
 @dataclass(frozen=True)
