@@ -21,6 +21,8 @@ PROVENANCE = "provenance"
 
 PAGE_RECORDS = 1000
 
+_JUDGED = {AssetCheckExecutionRecordStatus.SUCCEEDED, AssetCheckExecutionRecordStatus.FAILED}
+
 
 @dataclass(frozen=True)
 class CatalogEntry:
@@ -114,13 +116,15 @@ def check_faults(
     """Why the blocking checks do not vouch for an entry; empty if every one passed on this very version."""
     if not check_names:
         return []
-    keys = [dg.AssetCheckKey(item.asset_key, name) for name in check_names]
     partition_filter = PartitionKeyFilter(key=item.partition)
-    records = instance.event_log_storage.get_latest_asset_check_execution_by_key(keys, partition_filter)
     faults = []
-    for key in keys:
-        record = records.get(key)
-        if record is None or record.status == AssetCheckExecutionRecordStatus.PLANNED or record.evaluation is None:
+    for key in (dg.AssetCheckKey(item.asset_key, name) for name in check_names):
+        # A later run that failed before its checks has left them planned: that takes nothing from the version here.
+        history = instance.event_log_storage.get_asset_check_execution_history(
+            key, limit=1, status=_JUDGED, partition_filter=partition_filter
+        )
+        record = history[0] if history else None
+        if record is None or record.evaluation is None:
             faults.append(f"blocking check {key.name} has not run")
         elif not _judges(record, entry):
             faults.append(f"blocking check {key.name} is stale: it judged an earlier version")

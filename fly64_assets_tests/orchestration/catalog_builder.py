@@ -5,6 +5,7 @@ from pathlib import Path
 import dagster as dg
 from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluation,
+    AssetCheckEvaluationPlanned,
     AssetCheckEvaluationTargetMaterializationData,
 )
 from dagster._core.events import DagsterEvent, StepMaterializationData
@@ -15,7 +16,7 @@ from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_
 from fly64_assets.orchestration.code_location import code_versions, study_assets
 from fly64_assets.orchestration.freshness import Freshness
 from fly64_assets.orchestration.gates import BLOCKING_CHECKS
-from fly64_assets.orchestration.partitions import PartitionId, upstream_of
+from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions, upstream_of
 from fly64_assets.storage import content_digest, record_of, sha256_of
 from fly64_assets.study import Study
 
@@ -75,6 +76,14 @@ class CatalogBuilder:
             )
             run_id = make_new_run_id() if entry.run_id or again else RUNLESS_RUN_ID
             self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION, evaluation, run_id)
+
+    def plan_checks(self, item: PartitionId) -> None:
+        """What a run over a cell's asset leaves that failed before its checks."""
+        cells = StudyPartitions(self.study).dose_and_view
+        for name in BLOCKING_CHECKS[item.asset]:
+            subset = cells.subset_with_partition_keys([str(item.partition)])
+            planned = AssetCheckEvaluationPlanned(asset_key=item.asset_key, check_name=name, partitions_subset=subset)
+            self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned, make_new_run_id())
 
     def _report(self, kind: dg.DagsterEventType, data: object, run_id: str) -> None:
         event = DagsterEvent(event_type_value=kind.value, event_specific_data=data, job_name="__ASSET_JOB")

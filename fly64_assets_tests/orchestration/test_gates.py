@@ -94,6 +94,16 @@ def test_a_check_of_an_earlier_version_does_not_vouch_for_a_later_one(catalog: C
     open_partition(catalog.instance, catalog.data_root, BUNDLE)
 
 
+def test_a_later_run_that_failed_before_its_checks_takes_no_verdict_away(catalog: CatalogBuilder) -> None:
+    catalog.materialize(BUNDLE)
+    catalog.plan_checks(BUNDLE)
+    open_partition(catalog.instance, catalog.data_root, BUNDLE)
+    catalog.materialize(BUNDLE, passed=False)
+    catalog.plan_checks(BUNDLE)
+    with pytest.raises(GateRefusedError, match="failed: made to fail"):
+        open_partition(catalog.instance, catalog.data_root, BUNDLE)
+
+
 def test_verdicts_of_another_partition_do_not_count(catalog: CatalogBuilder) -> None:
     catalog.materialize(PartitionId("trained_bundle", "1000|sparse"), passed=False)
     catalog.materialize(BUNDLE)

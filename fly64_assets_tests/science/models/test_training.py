@@ -142,11 +142,11 @@ class CancelledError(Exception):
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, CancelledError])
 def test_a_listener_that_raises_stops_training_at_once_and_leaves_no_bundle(dataset, tmp_path, error):
-    started = time.monotonic()
+    started, handler = time.monotonic(), signal.getsignal(signal.SIGINT)
     with pytest.raises(error):
         train(dataset, tmp_path, options=QUICK.model_copy(update={"epochs": 1000}), progress=_raise_after(1, error))
     assert time.monotonic() - started < 60
-    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    assert signal.getsignal(signal.SIGINT) is handler
     assert not (tmp_path / "wts.h5.zip").exists()
     assert not list(tmp_path.glob("*.tmp"))
 
@@ -158,7 +158,7 @@ def test_sigterm_stops_within_ten_seconds_and_leaves_no_bundle(dataset, tmp_path
         time.sleep(0.02)
     child.send_signal(signal.SIGTERM)
     try:
-        assert child.wait(timeout=30) == 143  # two seconds on an idle machine
+        assert child.wait(timeout=10) == 143
     finally:
         child.kill()
         child.wait()
