@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from jaxtyping import Complex64
+from scipy.fft import next_fast_len
 
 from fly64_assets.science.arrays import ComplexObject
 from fly64_assets.science.models.canvas_data import CanvasData, Part
@@ -26,7 +27,7 @@ class ScanCanvas:
 
     Attributes:
         data: all patterns on one canvas.
-        rows: rows of the object grid that the canvas covers.
+        rows: rows of the object grid that the canvas covers; it may stick out at their end.
         columns: its columns.
         object_shape: the whole grid.
     """
@@ -42,8 +43,8 @@ class ScanCanvas:
         size = measurement.patch_size_px
         positions = measurement.positions_xy_px
         top, left, height, width = canvas_frame(positions, size)
-        height = min(height, measurement.object_shape[0] - top)
-        width = min(width, measurement.object_shape[1] - left)
+        # Sides without large prime factors: every stage transforms the canvas four times.
+        height, width = next_fast_len(height), next_fast_len(width)
         local = torch.as_tensor(positions - np.array([left, top]), device=device)[None]
         held = 4 * len(positions) * size**2 <= _HELD_BYTES
         parts = []
@@ -58,17 +59,27 @@ class ScanCanvas:
             lift=SpectralLift(mirror_coupling(measurement.probe), (height, width), device),
             margin_px=lit_margin_px(measurement.probe),
         )
-        return cls(data, slice(top, top + height), slice(left, left + width), measurement.object_shape)
+        rows, columns = measurement.object_shape
+        return cls(
+            data,
+            slice(top, min(top + height, rows)),
+            slice(left, min(left + width, columns)),
+            measurement.object_shape,
+        )
 
     def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 h w"]) -> ComplexObject:
         """The canvas on the whole object grid, 1 outside it."""
         whole = np.ones(self.object_shape, np.complex64)
-        whole[self.rows, self.columns] = canvas[0].cpu().numpy()
+        target = whole[self.rows, self.columns]
+        target[...] = canvas[0, : target.shape[0], : target.shape[1]].cpu().numpy()
         return whole
 
     def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
-        """Cut the canvas out of an object."""
-        return torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)[None]
+        """Cut the canvas out of an object, 1 beyond its edge."""
+        cut = torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)
+        canvas = self.data.flat()
+        canvas[0, : cut.shape[0], : cut.shape[1]] = cut
+        return canvas
 
 
 def _hold(counts: torch.Tensor) -> Callable[[], torch.Tensor]:
