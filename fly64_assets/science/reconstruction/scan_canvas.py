@@ -44,7 +44,7 @@ class ScanCanvas:
         positions = measurement.positions_xy_px
         top, left, height, width = canvas_frame(positions, size)
         # Sides without large prime factors: every stage transforms the canvas four times.
-        height, width = next_fast_len(height), next_fast_len(width)
+        height, width = (int(next_fast_len(side) or side) for side in (height, width))
         local = torch.as_tensor(positions - np.array([left, top]), device=device)[None]
         held = 4 * len(positions) * size**2 <= _HELD_BYTES
         parts = []
