@@ -4,6 +4,7 @@ from pathlib import Path
 
 import dagster as dg
 
+from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES
 from fly64_assets.study import AssetName
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -32,25 +33,7 @@ _HISTORY = (
     ("learning_rate", "float", "At the end of the epoch."),
 )
 _SCORES = (
-    ("dose", "float", "Photons per pattern that were asked for."),
-    ("view", "string", "View of the cell."),
-    ("split", "string", "train or test."),
-    ("seed", "int", "Seed of the study."),
-    ("method", "string", "pinn, pinn_refined, baseline, pty_chi; sanity rows flat and truth; the Fisher bound."),
-    ("metric", "string", "mae, mse, psnr, ssim, ms_ssim, nrmse, pearson, frc50, excess_nll, costs and more."),
-    ("part", "string", "amplitude, phase, complex, or empty."),
-    ("value", "float", "The score; empty where it is undefined."),
-    ("value_low", "float", "Lower end of its bootstrap interval."),
-    ("value_high", "float", "Upper end of its bootstrap interval."),
-    ("shift_x_px", "float", "Registration shift that was removed, columns."),
-    ("shift_y_px", "float", "Registration shift that was removed, rows."),
-    ("ramp_x_rad_per_px", "float", "Phase ramp that was removed, along columns."),
-    ("ramp_y_rad_per_px", "float", "Phase ramp that was removed, along rows."),
-    ("scale_abs", "float", "Modulus of the complex scale that was removed."),
-    ("scale_phase_rad", "float", "Its phase."),
-    ("registration_ok", "bool", "Whether the shift stayed within its bound."),
-    ("scoring_version", "int", "Version of the one scoring function."),
-    ("note", "string", "What a reader should know, for example that there is no FRC crossing."),
+    *((name, COLUMN_TYPES.get(name, "float"), text) for name, text in COLUMN_MEANINGS.items()),
     ("dataset_sha256", "string", "Digest of the dataset that was scored on."),
     ("product_sha256", "string", "Digest of the reconstruction that was scored."),
 )

@@ -39,11 +39,6 @@ def table(rows: Iterable[Mapping[str, Any]], meanings: Mapping[str, str] | None 
     return dg.MetadataValue.table([dg.TableRecord(row) for row in records], dg.TableSchema(columns))
 
 
-def table_schema(meanings: Mapping[str, str], types: Mapping[str, str]) -> dg.TableSchema:
-    """Columns of a table that an asset writes, for its page in the catalog; real numbers unless a type is given."""
-    return dg.TableSchema([dg.TableColumn(key, types.get(key, "float"), text) for key, text in meanings.items()])
-
-
 def _column_type(values: Iterable[Any]) -> str:
     """The catalog's name of the type that all values have; text if they differ.
 

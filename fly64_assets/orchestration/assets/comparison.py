@@ -13,11 +13,11 @@ from fly64_assets.orchestration.cell import Cell
 from fly64_assets.orchestration.gates import PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output, record_skip
 from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, table, table_schema
+from fly64_assets.orchestration.previews import optional_picture, table
 from fly64_assets.orchestration.report_inputs import report_data
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
-from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES, CellScores
+from fly64_assets.science.metrics.cell_scores import CellScores
 from fly64_assets.science.records import METHODS, SPLITS, Split
 from fly64_assets.science.report import WIDE_MEANINGS, render_report, wide_table
 from fly64_assets.storage import StagedFolder, staged
@@ -41,7 +41,6 @@ def comparison_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         io_manager_key="files",
         kinds={"pandas"},
         output_required=False,
-        metadata={"dagster/column_schema": table_schema(COLUMN_MEANINGS, COLUMN_TYPES)},
     )
     def comparison_metrics(
         context: dg.AssetExecutionContext,
