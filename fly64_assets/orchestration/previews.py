@@ -7,6 +7,9 @@ from typing import Any
 
 import dagster as dg
 
+from fly64_assets.science.figures import loss_curve
+from fly64_assets.science.records import Reconstruction
+
 
 def picture(png: bytes, alternative_text: str) -> dg.MarkdownMetadataValue:
     """A picture that the catalog shows inline."""
@@ -21,6 +24,18 @@ def optional_picture(context: dg.AssetExecutionContext, draw: Callable[[], bytes
     except Exception as error:  # noqa: BLE001 - a preview must not cost the result that it shows
         context.log.warning(f"{name} could not be drawn: {type(error).__name__}: {error}")
         return {name: f"could not be drawn: {type(error).__name__}: {error}"}
+
+
+def loss_metadata(context: dg.AssetExecutionContext, iterative: Reconstruction) -> dict[str, Any]:
+    """The loss over the epochs of an iterative reconstruction, as a picture, and the last one as a number."""
+    if not iterative.loss_values:
+        return {}
+    epochs = zip(iterative.loss_epochs, iterative.loss_values, strict=True)
+    history = [{"epoch": epoch, "loss": loss} for epoch, loss in epochs]
+    return {
+        **optional_picture(context, lambda: loss_curve(history), "loss"),
+        "final_loss": float(iterative.loss_values[-1]),
+    }
 
 
 def table(rows: Iterable[Mapping[str, Any]], meanings: Mapping[str, str] | None = None) -> dg.TableMetadataValue:

@@ -10,11 +10,11 @@ import dagster as dg
 from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output, record_skip
 from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, table
+from fly64_assets.orchestration.previews import loss_metadata, optional_picture, table
 from fly64_assets.orchestration.products import COSTS_FILE, product_file, snapshot_file
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.figures import loss_curve, reconstruction_preview
+from fly64_assets.science.figures import reconstruction_preview
 from fly64_assets.science.interop.ptychodus import read_product, write_product
 from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.records import SPLITS, Measurement, ProgressListener, Reconstruction, Split
@@ -189,12 +189,7 @@ class ProductSet:
         pictures = optional_picture(context, lambda: reconstruction_preview(self.shown), "test split")
         iterative = self.shown.get("pty_chi")
         if iterative is not None:
-            history = [
-                {"epoch": epoch, "loss": loss}
-                for epoch, loss in zip(iterative.loss_epochs, iterative.loss_values, strict=True)
-            ]
-            pictures |= optional_picture(context, lambda: loss_curve(history), "loss")
-            pictures |= {"final_loss": float(iterative.loss_values[-1])} if iterative.loss_values else {}
+            pictures |= loss_metadata(context, iterative)
         return {"costs": table(rows), "files": len(stage.records()), **pictures}
 
 

@@ -5,14 +5,14 @@ import dagster as dg
 from fly64_assets.orchestration.gates import PartitionFiles
 from fly64_assets.orchestration.io_managers import published_output
 from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, scalars, table
+from fly64_assets.orchestration.previews import loss_metadata, optional_picture, scalars, table
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.orchestration.run_config import seed_config, with_seed
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import dataset_preview, scan_preview
 from fly64_assets.science.physics.probe import probe_diameter_px
 from fly64_assets.science.reconstruction.reference import reconstruct_reference
-from fly64_assets.science.records import SPLITS, ProgressListener, Scan, Split
+from fly64_assets.science.records import SPLITS, ProgressListener, Reconstruction, Scan, Split
 from fly64_assets.science.scan import make_scan, read_measured_scan, read_scan, with_reference, write_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.storage import staged
@@ -33,7 +33,11 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
         options = workspace.study.scan
         item = PartitionId("scan")
         progress = workspace.progress(context.log)
-        made = measured_scan(workspace, progress) if options.source == "measured" else make_scan(options)
+        reference = None
+        if options.source == "measured":
+            made, reference = measured_scan(workspace, progress)
+        else:
+            made = make_scan(options)
         with staged(workspace.data_root / item.folder) as stage:
             write_scan(stage.path(SCAN_FILE), made)
             metadata = {
@@ -42,6 +46,7 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
                 "object_origin": made.object_origin,
                 "probe_diameter_px": float(probe_diameter_px(made.probe)),
                 **optional_picture(context, lambda: scan_preview(made), "scan"),
+                **({} if reference is None else loss_metadata(context, reference)),
             }
             return published_output(
                 context, stage, parameter_hash=workspace.study.parameter_hash("scan"), upstream=[], metadata=metadata
@@ -93,9 +98,9 @@ def simulation_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
     return [scan, simulated_dataset]
 
 
-def measured_scan(workspace: Workspace, progress: ProgressListener) -> Scan:
+def measured_scan(workspace: Workspace, progress: ProgressListener) -> tuple[Scan, Reconstruction]:
     """Object and probe reconstructed by pty-chi from measured counts; a reference, not the truth."""
     options = workspace.study.scan
     measured = read_measured_scan(options)
     found = reconstruct_reference(measured, options.reference, seed=options.seed, progress=progress)
-    return with_reference(measured, found)
+    return with_reference(measured, found), found

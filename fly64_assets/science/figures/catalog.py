@@ -25,6 +25,10 @@ from fly64_assets.science.figures.canvas import (
 from fly64_assets.science.records import Dataset, Reconstruction, Scan
 
 SPLIT_COLOURS = {"train": "#0a6cb8", "test": "#c46a00"}
+_LOSS_COLOURS = {"train_loss": SPLIT_COLOURS["train"], "validation_loss": SPLIT_COLOURS["test"], "loss": "#444444"}
+_WIDE_RANGE = 30
+"""Losses that span more than this factor are drawn on a logarithmic axis."""
+
 MAX_PATTERNS_READ = 512
 
 
@@ -130,24 +134,25 @@ def view_preview(
 
 
 def loss_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
-    """Training and validation loss of each epoch.
+    """The losses of each epoch: of training and validation, or of an iterative reconstruction.
 
     Args:
-        history: one record per epoch with ``epoch`` and any of ``train_loss`` and ``validation_loss``.
+        history: one record per epoch with ``epoch`` and any of ``loss``, ``train_loss`` and ``validation_loss``.
 
     Returns:
         PNG of at most ``PREVIEW_MAX_BYTES``; an empty history gives a picture that says so.
     """
     figure = new_figure(4.6, 2.6)
     axes = figure.subplots()
-    for name, colour in (("train_loss", SPLIT_COLOURS["train"]), ("validation_loss", SPLIT_COLOURS["test"])):
+    for name, colour in _LOSS_COLOURS.items():
         points = [(row.get("epoch", i), row[name]) for i, row in enumerate(history) if _is_number(row.get(name))]
         if points:
             epochs, losses = zip(*points, strict=True)
             axes.plot(epochs, losses, color=colour, linewidth=1.4, marker="." if len(points) < 40 else "")
-            axes.annotate(
-                f" {name.removesuffix('_loss')}", (epochs[-1], losses[-1]), fontsize=SMALL, color=colour, va="center"
-            )
+            label = name.removesuffix("loss").rstrip("_")
+            axes.annotate(f" {label}", (epochs[-1], losses[-1]), fontsize=SMALL, color=colour, va="center")
+            if min(losses) > 0 and max(losses) > _WIDE_RANGE * min(losses):
+                axes.set_yscale("log")
     style_axes(axes, "loss" if history else "no epoch was recorded", x_label="epoch", y_label="loss")
     axes.margins(x=0.12)
     axes.grid(visible=True, linewidth=0.4, color="#e4e7ec")

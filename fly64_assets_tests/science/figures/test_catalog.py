@@ -10,6 +10,7 @@ from fly64_assets_tests.science.figures.scenes import made_up_dataset, made_up_r
 
 SCAN = made_up_scan()
 KEPT = {"train": SCAN.positions_xy_px[:20:2], "test": SCAN.positions_xy_px[-20:]}
+LSQML_LOSSES = [{"epoch": 1, "loss": 4e5}, {"epoch": 2, "loss": 2.3}, {"epoch": 3, "loss": 0.8}]
 PREVIEWS = {
     "scan": lambda: figures.scan_preview(SCAN),
     "scan, two modes": lambda: figures.scan_preview(made_up_scan(modes=2)),
@@ -22,6 +23,7 @@ PREVIEWS = {
     "loss": lambda: figures.loss_curve(
         [{"epoch": 1, "train_loss": 2.0, "validation_loss": 2.5}, {"epoch": 2, "train_loss": 1.0}]
     ),
+    "loss of an iterative reconstruction": lambda: figures.loss_curve(LSQML_LOSSES),
     "no loss": lambda: figures.loss_curve([]),
     "loss gone wrong": lambda: figures.loss_curve([{"epoch": 1, "train_loss": float("nan")}]),
     "reconstructions": lambda: figures.reconstruction_preview(
@@ -39,6 +41,11 @@ def test_preview_is_a_small_png(name: str) -> None:
     assert len(png) <= PREVIEW_MAX_BYTES
     assert min(image.size) > 150, "readable"
     assert len(image.convert("RGB").getcolors(1 << 24)) > 2, "not blank"
+
+
+def test_loss_curve_shows_the_losses_that_it_is_given() -> None:
+    other = [*LSQML_LOSSES[:2], {"epoch": 3, "loss": 90.0}]
+    assert figures.loss_curve(LSQML_LOSSES) != figures.loss_curve(other)
 
 
 def test_preview_bytes_repeat() -> None:
