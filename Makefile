@@ -32,7 +32,8 @@ study: $(STAMP) ## run the study: whatever is missing or stale
 	@$(BIN)/fly64 study --study '$(STUDY)' --doses '$(DOSES)' --views '$(VIEWS)' --jobs $(JOBS)
 
 test: $(STAMP) ## run the tests
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	@# Whole files go to a worker, as what a module prepares is costly; the longest ones come first.
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 check: $(STAMP) ## lint, format, types, layers
 	$(BIN)/ruff check .

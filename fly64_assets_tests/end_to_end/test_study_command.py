@@ -26,7 +26,6 @@ from fly64_assets_tests.end_to_end.dagster_ui import study_environment
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
-pytestmark = pytest.mark.xdist_group("study")  # one worker, so that the finished study is made once
 
 
 def environment(root: Path) -> dict[str, str]:
