@@ -32,7 +32,7 @@ def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefiniti
     }
     bundles = dg.AssetIn(partition_mapping=partitions.own_and_baseline, metadata={"many": True})
 
-    @dg.asset(ins={"trained_bundle": bundles}, kinds={"pytorch", "hdf5"}, code_version="2", **cell)
+    @dg.asset(ins={"trained_bundle": bundles}, kinds={"pytorch", "hdf5"}, code_version="3", **cell)
     def network_reconstruction(
         context: dg.AssetExecutionContext,
         workspace: dg.ResourceParam[Workspace],

@@ -1,21 +1,24 @@
 """Merging network canvases into one object: relative phases first, then an illumination-weighted mean.
 
 Every group is reconstructed up to its own global phase. Averaging without care would cancel whatever the phases
-disagree about, above all the low spatial frequencies. The inner products of overlapping canvases form a sparse
-Hermitian matrix whose leading eigenvector holds the phases that make all neighbours agree best.
+disagree about, above all the low spatial frequencies. The phases that make all canvases agree best are the leading
+eigenvector of the Hermitian matrix of their inner products (angular synchronisation, A. Singer, 2011). The matrix is
+never formed: multiplied by it, a guess of the phases becomes the agreement of every canvas with the sum of all, which
+costs one pass over the canvases, however many overlap.
 """
 
 import numpy as np
-import scipy.sparse
-from jaxtyping import Complex64, Float32, Int64
-from scipy.sparse.csgraph import breadth_first_order, connected_components
-from scipy.sparse.linalg import eigsh
-from scipy.spatial import KDTree
+import scipy.ndimage
+from jaxtyping import Complex64, Complex128, Float32, Float64, Int64
+from scipy.sparse.linalg import LinearOperator, eigsh
 
 from fly64_assets.science.arrays import ComplexObject
 
 _SMALL = 16
 """Below this many canvases a dense eigenproblem is simpler than Lanczos."""
+
+_TOLERANCE = 1e-5
+"""Of the leading eigenvalue, relative."""
 
 
 def merge_canvases(
@@ -40,98 +43,118 @@ def merge_canvases(
     """
     phases = synchronised_phases(canvases, weights, corners_yx_px) if synchronise else np.zeros(len(canvases))
     factors = np.exp(-1j * phases).astype(np.complex64)
-    total = np.zeros(object_shape, np.complex64)
-    weight = np.zeros(object_shape, np.float32)
-    for canvas, w, corner, factor in zip(canvases, weights, corners_yx_px, factors, strict=True):
-        target, source = _overlap(corner, canvas.shape, (0, 0), object_shape)
-        total[source] += factor * w[target] * canvas[target]
-        weight[source] += w[target]
+    places, shape = _places(corners_yx_px, canvases.shape[1:])
+    total = np.zeros(shape, np.complex64)
+    weight = np.zeros(shape, np.float32)
+    for canvas, w, place, factor in zip(canvases, weights, places, factors, strict=True):
+        total[place] += factor * w * canvas
+        weight[place] += w
     merged = np.ones(object_shape, np.complex64)
-    lit = weight > 0
-    merged[lit] = total[lit] / weight[lit]
-    return merged, weight
+    summed = np.zeros(object_shape, np.float32)
+    target, source = _shared(corners_yx_px.min(axis=0), shape, object_shape)
+    lit = weight[source] > 0
+    merged[target][lit] = total[source][lit] / weight[source][lit]
+    summed[target] = weight[source]
+    return merged, summed
 
 
 def synchronised_phases(
     canvases: Complex64[np.ndarray, "n h w"],
     weights: Float32[np.ndarray, "n h w"],
     corners_yx_px: Int64[np.ndarray, "n 2"],
-) -> np.ndarray:
+) -> Float64[np.ndarray, "n"]:
     """The phase of each canvas relative to the others; each connected part is turned so that its mean phase is 0.
 
     Returns:
-        Phases in rad, ``(n,)``: multiply canvas k by ``exp(-1j * phases[k])``.
+        Phases in rad: multiply canvas k by ``exp(-1j * phases[k])``.
     """
-    agreement = overlap_matrix(canvases, weights, corners_yx_px)
-    count, label = connected_components(abs(agreement), directed=False)
+    weighted = canvases * weights
     phases = np.zeros(len(canvases))
-    for part in range(count):
-        members = np.flatnonzero(label == part)
-        relative = _leading_phases(agreement[members][:, members])
-        turned = np.exp(-1j * relative)
-        mean = np.sum(turned * [np.vdot(weights[k], canvases[k]) for k in members])
+    for members in connected_parts(weights, corners_yx_px):
+        agreement = Agreement(weighted[members], corners_yx_px[members])
+        relative = np.angle(agreement.leading_vector())
+        # Weights and canvases once more: the mean object value of each canvas, where it is lit.
+        mean = np.sum(np.exp(-1j * relative) * weighted[members].sum(axis=(1, 2)))
         phases[members] = relative + np.angle(mean)
     return phases
 
 
-def overlap_matrix(
-    canvases: Complex64[np.ndarray, "n h w"],
-    weights: Float32[np.ndarray, "n h w"],
-    corners_yx_px: Int64[np.ndarray, "n 2"],
-) -> scipy.sparse.csr_array:
-    """Hermitian matrix of ``sum(w_i w_j o_i conj(o_j))`` over the pixels that canvases i and j share."""
-    n = len(canvases)
-    height, width = canvases.shape[1:]
-    reach = float(np.hypot(height, width))
-    pairs = KDTree(corners_yx_px).query_pairs(reach, output_type="ndarray")
-    weighted = canvases * weights
-    values = np.zeros(len(pairs), complex)
-    for row, (i, j) in enumerate(pairs):
-        here, there = _overlap(corners_yx_px[i], (height, width), corners_yx_px[j], (height, width))
-        values[row] = np.vdot(weighted[j][there], weighted[i][here])
-    keep = np.abs(values) > 0
-    i, j, values = pairs[keep, 0], pairs[keep, 1], values[keep]
-    upper = scipy.sparse.coo_array((values, (i, j)), shape=(n, n))
-    return (upper + upper.conj().T).tocsr()
+class Agreement:
+    """The matrix of inner products ``A[i, j] = sum(W_i conj(W_j))`` over the pixels that canvases i and j share.
+
+    ``A @ x`` is the inner product of every canvas with ``S = sum_j conj(x_j) W_j``. Canvases of one object, up to
+    phases ``p``, have the leading eigenvector ``sqrt(d) exp(1j p)`` of ``D^-1/2 A D^-1/2``, where ``d_i`` is what row i
+    of A would sum to, were all phases equal.
+
+    Args:
+        weighted: canvases times weights.
+        corners_yx_px: row and column of each canvas's first pixel.
+    """
+
+    def __init__(self, weighted: Complex64[np.ndarray, "n h w"], corners_yx_px: Int64[np.ndarray, "n 2"]) -> None:
+        self._weighted = weighted
+        self._places, self._shape = _places(corners_yx_px, weighted.shape[1:])
+        total = np.zeros(self._shape, np.float32)
+        for canvas, place in zip(weighted, self._places, strict=True):
+            total[place] += np.abs(canvas)
+        degree = [
+            float(np.sum(np.abs(canvas) * total[place])) for canvas, place in zip(weighted, self._places, strict=True)
+        ]
+        self.degree = np.maximum(np.array(degree), np.finfo(np.float32).tiny)
+
+    def __matmul__(self, x: np.ndarray) -> Complex128[np.ndarray, "n"]:
+        """Agreement of each canvas with the sum of all, every one turned by the conjugate of its entry of ``x``."""
+        turned = np.conj(x).astype(np.complex64).ravel()
+        total = np.zeros(self._shape, np.complex64)
+        for canvas, place, factor in zip(self._weighted, self._places, turned, strict=True):
+            total[place] += factor * canvas
+        pairs = zip(self._weighted, self._places, strict=True)
+        return np.array([np.vdot(total[place], canvas) for canvas, place in pairs], dtype=np.complex128)
+
+    def leading_vector(self) -> Complex128[np.ndarray, "n"]:
+        """Leading eigenvector of the degree-normalised matrix."""
+        n, root = len(self._weighted), np.sqrt(self.degree)
+        if n < _SMALL:
+            dense = np.stack([self @ unit for unit in np.eye(n)], axis=1) / np.outer(root, root)
+            return np.linalg.eigh(dense)[1][:, -1]
+        normalised = LinearOperator((n, n), matvec=lambda x: (self @ (x.ravel() / root)) / root, dtype=np.complex128)  # pyright: ignore[reportCallIssue]
+        # Networks start from a flat object, so that their phases are nearly equal already.
+        start = root.astype(np.complex128)
+        return eigsh(normalised, k=1, which="LA", v0=start, tol=_TOLERANCE)[1][:, 0]  # pyright: ignore[reportArgumentType]
 
 
-def _leading_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
-    """Phases of the leading eigenvector of the degree-normalised agreement matrix."""
-    n = agreement.shape[0]  # pyright: ignore[reportOptionalSubscript]
-    if n == 1:
-        return np.zeros(1)
-    degree = np.asarray(abs(agreement).sum(axis=1)).ravel()
-    scale = scipy.sparse.diags_array(1 / np.sqrt(degree))
-    normalised = scale @ agreement @ scale
-    # A bipartite graph has -1 beside 1 in its spectrum: shifting by the identity keeps the leading one apart.
-    if n < _SMALL:
-        _, vectors = np.linalg.eigh(normalised.toarray())
-        leading = vectors[:, -1]
-    else:
-        start = np.exp(1j * _tree_phases(agreement)) * np.sqrt(degree)
-        _, vectors = eigsh(normalised, k=1, which="LA", v0=start, tol=1e-6)  # pyright: ignore[reportArgumentType]
-        leading = vectors[:, 0]
-    return np.angle(leading)
+def connected_parts(
+    weights: Float32[np.ndarray, "n h w"], corners_yx_px: Int64[np.ndarray, "n 2"]
+) -> list[Int64[np.ndarray, "_"]]:
+    """Indices of the canvases of every connected piece of the lit area."""
+    places, shape = _places(corners_yx_px, weights.shape[1:])
+    lit = np.zeros(shape, bool)
+    for w, place in zip(weights, places, strict=True):
+        lit[place] |= w > 0
+    labels, _ = scipy.ndimage.label(lit)  # pyright: ignore[reportGeneralTypeIssues]
+    peaks = [np.unravel_index(int(np.argmax(w)), w.shape) for w in weights]
+    own = np.array([labels[place][peak] for place, peak in zip(places, peaks, strict=True)])
+    return [np.flatnonzero(own == label) for label in np.unique(own)]
 
 
-def _tree_phases(agreement: scipy.sparse.csr_array) -> np.ndarray:
-    """A first guess of the phases: carried along a spanning tree."""
-    order, parents = breadth_first_order(abs(agreement), 0, directed=False)
-    phases = np.zeros(agreement.shape[0])  # pyright: ignore[reportOptionalSubscript]
-    for k in order[1:]:
-        parent = parents[k]
-        phases[k] = phases[parent] + np.angle(agreement[k, parent])
-    return phases
+def _places(
+    corners_yx_px: Int64[np.ndarray, "n 2"], canvas_shape: tuple[int, ...]
+) -> tuple[list[tuple[slice, slice]], tuple[int, int]]:
+    """Where each canvas lies on the smallest grid that holds them all, and the shape of that grid."""
+    starts = (corners_yx_px - corners_yx_px.min(axis=0)).tolist()
+    height, width = canvas_shape
+    places = [(slice(y, y + height), slice(x, x + width)) for y, x in starts]
+    rows, columns = np.max(starts, axis=0)
+    return places, (int(rows) + height, int(columns) + width)
 
 
-def _overlap(
-    corner: np.ndarray, shape: tuple[int, int], other_corner: np.ndarray | tuple[int, int], other_shape: tuple[int, int]
+def _shared(
+    corner: np.ndarray, shape: tuple[int, int], object_shape: tuple[int, int]
 ) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Slices of the shared pixels in the one and in the other array; empty if they do not meet."""
-    here, there = [], []
-    for axis in (0, 1):
-        low = max(int(corner[axis]), int(other_corner[axis]))
-        high = max(low, min(int(corner[axis]) + shape[axis], int(other_corner[axis]) + other_shape[axis]))
-        here.append(slice(low - int(corner[axis]), high - int(corner[axis])))
-        there.append(slice(low - int(other_corner[axis]), high - int(other_corner[axis])))
-    return (here[0], here[1]), (there[0], there[1])
+    """The pixels that a grid with this first pixel shares with the object: on the object, and on the grid."""
+    target, source = [], []
+    for first, length, limit in zip(corner.tolist(), shape, object_shape, strict=True):
+        low, high = max(first, 0), max(min(first + length, limit), 0)
+        target.append(slice(low, max(high, low)))
+        source.append(slice(low - first, max(high, low) - first))
+    return (target[0], target[1]), (source[0], source[1])

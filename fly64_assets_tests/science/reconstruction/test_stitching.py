@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64_assets.science.reconstruction.stitching import merge_canvases, overlap_matrix, synchronised_phases
+from fly64_assets.science.reconstruction.stitching import Agreement, merge_canvases, synchronised_phases
 from fly64_assets_tests.science.models.measurements import truth
 
 SIDE = 16
@@ -67,15 +67,15 @@ def test_separate_islands_are_each_turned_to_mean_phase_zero():
     np.testing.assert_allclose(phases, [0.3, 0.3, 2.0], atol=1e-5)
 
 
-def test_the_overlap_matrix_is_hermitian_and_equals_its_definition():
+def test_the_agreement_is_hermitian_and_equals_its_definition():
     image, corners = truth(), np.array([[0, 0], [5, 3], [40, 40]])
     canvases = cut(image, corners) * np.exp(1j * np.array([0.0, 1.0, 2.0])).astype(np.complex64)[:, None, None]
-    weights = np.broadcast_to(bump(), canvases.shape).copy()
-    found = overlap_matrix(canvases, weights, corners).toarray()
+    weighted = canvases * bump()
+    found = np.stack([Agreement(weighted, corners) @ unit for unit in np.eye(3)], axis=1)
     np.testing.assert_allclose(found, found.conj().T, atol=1e-6)
-    a = (canvases[0] * weights[0])[5:, 3:]
-    b = (canvases[1] * weights[1])[:-5, :-3]
-    assert found[0, 1] == pytest.approx(np.sum(a * np.conj(b)), rel=1e-5)
+    shared = np.sum(weighted[0][5:, 3:] * np.conj(weighted[1][:-5, :-3]))
+    assert found[0, 1] == pytest.approx(shared, rel=1e-5)
+    assert found[1, 1] == pytest.approx(np.sum(np.abs(weighted[1]) ** 2), rel=1e-5)
     assert found[0, 2] == 0
 
 
