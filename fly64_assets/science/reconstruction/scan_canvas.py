@@ -74,13 +74,6 @@ class ScanCanvas:
         target[...] = canvas[0, : target.shape[0], : target.shape[1]].cpu().numpy()
         return whole
 
-    def from_object_grid(self, whole: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
-        """Cut the canvas out of an object, 1 beyond its edge."""
-        cut = torch.as_tensor(whole[self.rows, self.columns].astype(np.complex64), device=self.data.probe.device)
-        canvas = self.data.flat()
-        canvas[0, : cut.shape[0], : cut.shape[1]] = cut
-        return canvas
-
 
 def _hold(counts: torch.Tensor) -> Callable[[], torch.Tensor]:
     return lambda: counts
