@@ -129,7 +129,8 @@ def check_faults(
         elif not _judges(record, entry):
             faults.append(f"blocking check {key.name} is stale: it judged an earlier version")
         elif not record.evaluation.passed:
-            faults.append(f"blocking check {key.name} failed: {record.evaluation.description or 'no description'}")
+            why = (record.evaluation.description or "no description").removesuffix(".")
+            faults.append(f"blocking check {key.name} failed: {why}")
     return faults
 
 

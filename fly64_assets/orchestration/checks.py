@@ -13,7 +13,8 @@ import dagster as dg
 import numpy as np
 
 from fly64_assets.orchestration.gates import BLOCKING_CHECKS, GateRefusedError, PartitionFiles, open_partition
-from fly64_assets.orchestration.partitions import StudyPartitions
+from fly64_assets.orchestration.last_words import repeat_at_the_end
+from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import table
 from fly64_assets.orchestration.resources import Workspace
 from fly64_assets.science.contract import read_metadata, validate_dataset
@@ -61,8 +62,14 @@ def _check(
     @dg.asset_check(asset=asset, name=name, blocking=True, description=judge.__doc__, partitions_def=partitions_def)
     def check(context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
         item = workspace.item(context, asset)
+        result = judged(context.instance, workspace, item)
+        if not result.passed:
+            repeat_at_the_end(f"{item}: blocking check {name} failed: {result.description}")
+        return result
+
+    def judged(instance: dg.DagsterInstance, workspace: Workspace, item: PartitionId) -> dg.AssetCheckResult:
         try:
-            files = open_partition(context.instance, workspace.data_root, item, require_checks=False)
+            files = open_partition(instance, workspace.data_root, item, require_checks=False)
         except GateRefusedError as error:
             return dg.AssetCheckResult(passed=False, description=str(error))
         if files.skip_reason is not None:

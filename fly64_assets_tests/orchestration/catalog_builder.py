@@ -69,7 +69,7 @@ class CatalogBuilder:
                 asset_key=item.asset_key,
                 check_name=name,
                 passed=passed,
-                description="made to fail" if not passed else None,
+                description="made to fail." if not passed else None,
                 target_materialization_data=target,
                 blocking=True,
                 partition=item.partition,

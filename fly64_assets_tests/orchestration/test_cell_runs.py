@@ -7,6 +7,7 @@ from typing import Any
 import dagster as dg
 import pytest
 
+from fly64_assets.orchestration import checks
 from fly64_assets.orchestration.assets import views
 from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
 from fly64_assets.orchestration.freshness import Freshness
@@ -78,7 +79,11 @@ def test_a_view_that_breaks_data_001_blocks_training_in_the_same_run_in_a_later_
     assert execute_partition(definitions, instance, bundle).success
 
 
-def test_a_check_run_alone_for_one_partition_is_the_verdict_that_counts(dataset_made) -> None:
+def test_a_check_run_alone_for_one_partition_is_the_verdict_that_counts(
+    dataset_made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    last_words: list[str] = []
+    monkeypatch.setattr(checks, "repeat_at_the_end", last_words.append)
     _, definitions, instance, root = dataset_made
     view, check = PartitionId("overlap_view", SPARSE), "view_follows_data_001"
     for cell in (SPARSE, "1000|baseline"):  # the other partition's materialization is the later one
@@ -99,6 +104,9 @@ def test_a_check_run_alone_for_one_partition_is_the_verdict_that_counts(dataset_
     path = root / view.folder / "sparse_train.npz"
     flip_bit(path, 4001)
     assert not run_the_check()
+    assert [words.split(" does not match")[0] for words in last_words] == [
+        f"{view}: blocking check {check} failed: {view}"
+    ]
     flip_bit(path, 4001)
     with pytest.raises(GateRefusedError, match=f"blocking check {check} failed"):
         open_partition(instance, root, view)
