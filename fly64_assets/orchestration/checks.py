@@ -13,6 +13,7 @@ import dagster as dg
 import numpy as np
 
 from fly64_assets.orchestration.gates import BLOCKING_CHECKS, GateRefusedError, PartitionFiles, open_partition
+from fly64_assets.orchestration.jobs import CELL_CHECKS_JOB, DATASET_CHECKS_JOB
 from fly64_assets.orchestration.last_words import repeat_at_the_end
 from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
 from fly64_assets.orchestration.previews import table
@@ -61,6 +62,10 @@ def _check(
 ) -> dg.AssetChecksDefinition:
     @dg.asset_check(asset=asset, name=name, blocking=True, description=judge.__doc__, partitions_def=partitions_def)
     def check(context: dg.AssetCheckExecutionContext, workspace: dg.ResourceParam[Workspace]) -> dg.AssetCheckResult:
+        if partitions_def is not None and not context.has_partition_key:
+            job = DATASET_CHECKS_JOB if asset == "simulated_dataset" else CELL_CHECKS_JOB
+            message = f"{name} judges one partition, and this run has none: launch the job {job} for the partition"
+            raise GateRefusedError(message)
         item = workspace.item(context, asset)
         result = judged(context.instance, workspace, item)
         if not result.passed:
