@@ -18,6 +18,7 @@ from fly64_assets_tests.end_to_end.dagster_ui import (
     dagster_dev,
     open_asset,
     open_graph,
+    shown,
 )
 
 IMAGES = Path(__file__).parent / "images"
@@ -51,6 +52,7 @@ def pages(page: Page, server: DagsterServer) -> Iterator[str]:
     yield "comparison"
     open_asset(page, server, "study_report", "overview")
     page.wait_for_timeout(SETTLED_MS)
+    shown(page, "Metadata").last.evaluate("title => title.scrollIntoView()")
     yield "report"
     page.goto(f"{server.url}/automation")
     page.get_by_text("nightly_dose_backfill").first.wait_for()
