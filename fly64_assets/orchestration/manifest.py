@@ -48,14 +48,14 @@ class TrainingLedger:
         self.skips = data_root / "trained_bundle" / SKIPS_FILE
 
     def record_start(self, job: JobKey) -> None:
-        """A job has begun; an earlier skip of it is over."""
-        self._set(job, {"status": "running", "log_path": f"{job.folder}/train.log"})
+        """A job has begun; an earlier skip of it is over, an earlier bundle stands until the new one replaces it."""
+        self._update(job, {"status": "running", "error": None, "log_path": f"{job.folder}/train.log"})
         if self.skips.exists():
             update_json(self.skips, lambda value: _without(value, "skipped", job))
 
     def record_failure(self, job: JobKey, error: str) -> None:
-        """A job ended without a bundle."""
-        self._set(job, {"status": "failed", "error": error})
+        """A job ended without a new bundle."""
+        self._update(job, {"status": "failed", "error": error})
 
     def record_success(self, job: JobKey, result: "TrainingResult", bundle_path: str, record: FileRecord) -> None:
         """A job ended with a bundle."""
@@ -92,6 +92,16 @@ class TrainingLedger:
 
     def _set(self, job: JobKey, fields: dict[str, Any]) -> None:
         update_json(self.manifest, lambda value: _with(value, "jobs", job, {**job.identity, **fields}))
+
+    def _update(self, job: JobKey, fields: dict[str, Any]) -> None:
+        """Set fields of a job, and keep what else is known of it, but for the reason of a skip that is over."""
+
+        def updated(value: dict[str, Any]) -> dict[str, Any]:
+            known = next((entry for entry in value.get("jobs", []) if _same(entry, job)), job.identity)
+            kept = {name: known[name] for name in known if name != "reason"}
+            return _with(value, "jobs", job, {**kept, **fields})
+
+        update_json(self.manifest, updated)
 
 
 def _with(value: dict[str, Any], section: str, job: JobKey, entry: dict[str, Any]) -> dict[str, Any]:

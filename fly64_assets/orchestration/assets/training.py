@@ -118,7 +118,7 @@ def _recorded(ledger: TrainingLedger, job: JobKey) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        ledger.record_failure(job, f"{type(error).__name__}: {error}")
+        ledger.record_failure(job, f"{type(error).__name__}: {str(error) or 'ended from outside'}")
         raise
 
 
