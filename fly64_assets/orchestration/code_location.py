@@ -12,6 +12,7 @@ from fly64_assets.orchestration.assets.training import training_assets
 from fly64_assets.orchestration.assets.views import view_assets
 from fly64_assets.orchestration.checks import study_checks
 from fly64_assets.orchestration.contents import described
+from fly64_assets.orchestration.interrupted import interrupted_runs_sensor
 from fly64_assets.orchestration.io_managers import VerifiedFilesIOManager
 from fly64_assets.orchestration.jobs import study_jobs
 from fly64_assets.orchestration.partitions import StudyPartitions
@@ -23,7 +24,7 @@ from fly64_assets.study import Study
 
 
 def build_definitions(study: Study, data_root: Path, listener: ProgressListener = ignore_progress) -> dg.Definitions:
-    """Assets, checks, jobs, schedule and sensor of a study.
+    """Assets, checks, jobs, schedule and sensors of a study.
 
     Args:
         study: what is asked; its doses and views become the partitions.
@@ -43,7 +44,7 @@ def _build(study: Study, data_root: Path, listener: ProgressListener) -> dg.Defi
         asset_checks=study_checks(StudyPartitions(study)),
         jobs=study_jobs(StudyPartitions(study)),
         schedules=schedules,
-        sensors=sensors,
+        sensors=[*sensors, interrupted_runs_sensor(workspace)],
         resources={"files": VerifiedFilesIOManager(data_root), "workspace": workspace_resource(workspace)},
         executor=dg.in_process_executor,
     )

@@ -103,10 +103,16 @@ def settle_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     for record in instance.get_run_records(dg.RunsFilter(statuses=UNFINISHED)):
         run = record.dagster_run
         process = run.tags.get(PROCESS_TAG) or _process_in_log(instance, run.run_id)
-        if process is not None and not process_lives(process):
+        if process is not None and not process_lives(process) and not _finished_by_now(instance, run.run_id):
             instance.report_run_failed(run, f"its process ({process}) is gone; the partition can be run again")
             settled.append(run.run_id)
     return settled
+
+
+def _finished_by_now(instance: dg.DagsterInstance, run_id: str) -> bool:
+    """Whether a run ended, and its process with it, since it was listed as unfinished."""
+    run = instance.get_run_by_id(run_id)
+    return run is None or run.is_finished
 
 
 def _process_in_log(instance: dg.DagsterInstance, run_id: str) -> str | None:

@@ -9,17 +9,15 @@ from rich.console import Console
 
 from fly64_assets.orchestration.code_location import code_versions, study_assets
 from fly64_assets.orchestration.display import TerminalDisplay
-from fly64_assets.orchestration.failures import RunHistory
 from fly64_assets.orchestration.freshness import Freshness, plan, select_partitions
 from fly64_assets.orchestration.instance import limit_training, study_instance
-from fly64_assets.orchestration.manifest import TrainingLedger
+from fly64_assets.orchestration.interrupted import settle_interrupted
 from fly64_assets.orchestration.partitions import PartitionId, partitions_of
-from fly64_assets.orchestration.runs import settle_dead_runs
 from fly64_assets.orchestration.verify import verify_data_root
 from fly64_assets.orchestration.walk import Walk
 from fly64_assets.orchestration.workers import WorkerPool
 from fly64_assets.storage import remove_abandoned_staging
-from fly64_assets.study import Study, dose_key
+from fly64_assets.study import Study
 
 
 @dataclass(frozen=True)
@@ -92,14 +90,9 @@ def verify_study(request: StudyRequest, console: Console) -> int:
 
 
 def _settle(request: StudyRequest, instance: DagsterInstance) -> list[str]:
-    """Leave nothing behind of dead processes: unfinished runs, staged files, trainings that stand as running."""
-    settled = settle_dead_runs(instance)
+    """Leave nothing behind of dead processes: unfinished runs, trainings that stand as running, staged files."""
     remove_abandoned_staging(request.data_root)
-    history = RunHistory(instance)
-    TrainingLedger(request.data_root).settle_interrupted(
-        lambda dose, view: history.in_progress(PartitionId("trained_bundle", f"{dose_key(dose)}|{view}"))
-    )
-    return settled
+    return settle_interrupted(instance, request.data_root)
 
 
 def _freshness(request: StudyRequest, instance: DagsterInstance) -> Freshness:
