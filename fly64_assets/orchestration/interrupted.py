@@ -21,10 +21,12 @@ def settle_interrupted(instance: dg.DagsterInstance, data_root: Path) -> list[st
         Ids of the runs that were marked.
     """
     settled = settle_dead_runs(instance)
-    history = RunHistory(instance)
-    TrainingLedger(data_root).settle_interrupted(
-        lambda dose, view: history.in_progress(PartitionId("trained_bundle", f"{dose_key(dose)}|{view}"))
-    )
+
+    def in_progress(dose: float, view: str) -> bool:  # as of now: a training may have begun since the line above
+        item = PartitionId("trained_bundle", f"{dose_key(dose)}|{view}")
+        return RunHistory(instance, item).in_progress(item)
+
+    TrainingLedger(data_root).settle_interrupted(in_progress)
     return settled
 
 
