@@ -184,11 +184,13 @@ def choose_partitions(page: "Page", wanted: dict[str, list[str]]) -> None:
     dialog = page.get_by_role("dialog").first
     for _, keys in sorted(wanted.items()):
         dialog.get_by_text("Select a partition or create one").first.click()
-        page.get_by_placeholder("Filter partitions").wait_for()
+        filter_box = page.get_by_placeholder("Filter partitions")
+        filter_box.wait_for()
+        menu = page.get_by_role("menu").filter(has=filter_box)  # the page behind shows the same keys
         for key in keys:
-            shown(page, key).last.click()
+            menu.get_by_text(key, exact=True).first.click()
         dialog.get_by_text("Launch runs to materialize").click()  # closes the list
-        page.get_by_placeholder("Filter partitions").wait_for(state="detached")
+        filter_box.wait_for(state="detached")
 
 
 def materialize(page: "Page", server: DagsterServer, asset: str, wanted: dict[str, list[str]]) -> None:
