@@ -1,4 +1,4 @@
-"""The Dagster code location: assets, checks, jobs, schedule and sensor of the current study.
+"""The Dagster code location: assets, checks, jobs, schedule and sensors of the current study.
 
 ``FLY64_STUDY`` names the study (default ``quick``), ``FLY64_DATA_ROOT`` where its files live.
 """
