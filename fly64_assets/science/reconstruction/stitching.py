@@ -7,6 +7,8 @@ never formed: multiplied by it, a guess of the phases becomes the agreement of e
 costs one pass over the canvases, however many overlap.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 import scipy.ndimage
 from jaxtyping import Complex64, Complex128, Float32, Float64, Int64
@@ -44,11 +46,9 @@ def merge_canvases(
     phases = synchronised_phases(canvases, weights, corners_yx_px) if synchronise else np.zeros(len(canvases))
     factors = np.exp(-1j * phases).astype(np.complex64)
     places, shape = _places(corners_yx_px, canvases.shape[1:])
-    total = np.zeros(shape, np.complex64)
-    weight = np.zeros(shape, np.float32)
-    for canvas, w, place, factor in zip(canvases, weights, places, factors, strict=True):
-        total[place] += factor * w * canvas
-        weight[place] += w
+    turned = (factor * w * canvas for factor, w, canvas in zip(factors, weights, canvases, strict=True))
+    total = _summed(turned, places, np.zeros(shape, np.complex64))
+    weight = _summed(weights, places, np.zeros(shape, np.float32))
     merged = np.ones(object_shape, np.complex64)
     summed = np.zeros(object_shape, np.float32)
     target, source = _shared(corners_yx_px.min(axis=0), shape, object_shape)
@@ -73,7 +73,6 @@ def synchronised_phases(
     for members in connected_parts(weights, corners_yx_px):
         agreement = Agreement(weighted[members], corners_yx_px[members])
         relative = np.angle(agreement.leading_vector())
-        # Weights and canvases once more: the mean object value of each canvas, where it is lit.
         mean = np.sum(np.exp(-1j * relative) * weighted[members].sum(axis=(1, 2)))
         phases[members] = relative + np.angle(mean)
     return phases
@@ -94,20 +93,16 @@ class Agreement:
     def __init__(self, weighted: Complex64[np.ndarray, "n h w"], corners_yx_px: Int64[np.ndarray, "n 2"]) -> None:
         self._weighted = weighted
         self._places, self._shape = _places(corners_yx_px, weighted.shape[1:])
-        total = np.zeros(self._shape, np.float32)
-        for canvas, place in zip(weighted, self._places, strict=True):
-            total[place] += np.abs(canvas)
-        degree = [
-            float(np.sum(np.abs(canvas) * total[place])) for canvas, place in zip(weighted, self._places, strict=True)
-        ]
+        total = _summed((np.abs(canvas) for canvas in weighted), self._places, np.zeros(self._shape, np.float32))
+        pairs = zip(weighted, self._places, strict=True)
+        degree = [float(np.sum(np.abs(canvas) * total[place])) for canvas, place in pairs]
         self.degree = np.maximum(np.array(degree), np.finfo(np.float32).tiny)
 
     def __matmul__(self, x: np.ndarray) -> Complex128[np.ndarray, "n"]:
         """Agreement of each canvas with the sum of all, every one turned by the conjugate of its entry of ``x``."""
         turned = np.conj(x).astype(np.complex64).ravel()
-        total = np.zeros(self._shape, np.complex64)
-        for canvas, place, factor in zip(self._weighted, self._places, turned, strict=True):
-            total[place] += factor * canvas
+        canvases = (factor * canvas for factor, canvas in zip(turned, self._weighted, strict=True))
+        total = _summed(canvases, self._places, np.zeros(self._shape, np.complex64))
         pairs = zip(self._weighted, self._places, strict=True)
         return np.array([np.vdot(total[place], canvas) for canvas, place in pairs], dtype=np.complex128)
 
@@ -146,6 +141,13 @@ def _places(
     places = [(slice(y, y + height), slice(x, x + width)) for y, x in starts]
     rows, columns = np.max(starts, axis=0)
     return places, (int(rows) + height, int(columns) + width)
+
+
+def _summed(canvases: Iterable[np.ndarray], places: list[tuple[slice, slice]], total: np.ndarray) -> np.ndarray:
+    """Add every canvas to ``total`` at its place."""
+    for canvas, place in zip(canvases, places, strict=True):
+        total[place] += canvas
+    return total
 
 
 def _shared(
