@@ -6,8 +6,8 @@
 import os
 from pathlib import Path
 
+from fly64_assets.orchestration.catalog.instance import require_owner
 from fly64_assets.orchestration.code_location import build_definitions
-from fly64_assets.orchestration.instance import require_owner
 from fly64_assets.study import current_study, data_root_of
 
 study = current_study()

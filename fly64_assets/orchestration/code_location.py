@@ -5,20 +5,20 @@ from pathlib import Path
 import dagster as dg
 from dagster_shared.utils.warnings import disable_dagster_warnings
 
+from fly64_assets.orchestration.assets.checks import study_checks
 from fly64_assets.orchestration.assets.comparison import comparison_assets
+from fly64_assets.orchestration.assets.launchpad import workspace_resource
 from fly64_assets.orchestration.assets.reconstruction import reconstruction_assets
 from fly64_assets.orchestration.assets.simulation import simulation_assets
 from fly64_assets.orchestration.assets.training import training_assets
 from fly64_assets.orchestration.assets.views import view_assets
-from fly64_assets.orchestration.checks import study_checks
-from fly64_assets.orchestration.contents import described
-from fly64_assets.orchestration.interrupted import interrupted_runs_sensor
-from fly64_assets.orchestration.io_managers import VerifiedFilesIOManager
-from fly64_assets.orchestration.jobs import study_jobs
-from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.orchestration.run_config import workspace_resource
-from fly64_assets.orchestration.schedules import study_automation
+from fly64_assets.orchestration.automation.interrupted import interrupted_runs_sensor
+from fly64_assets.orchestration.automation.schedules import study_automation
+from fly64_assets.orchestration.catalog.io_manager import VerifiedFilesIOManager
+from fly64_assets.orchestration.graph.columns import described
+from fly64_assets.orchestration.graph.jobs import study_jobs
+from fly64_assets.orchestration.graph.partitions import StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.records import ProgressListener, ignore_progress
 from fly64_assets.study import Study
 

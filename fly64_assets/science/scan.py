@@ -18,10 +18,10 @@ from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
 from fly64_assets.science.options import ObjectOptions, ProbeOptions, ScanOptions
 from fly64_assets.science.physics.diffraction import require_inside
-from fly64_assets.science.physics.dose import named_rng
 from fly64_assets.science.physics.object import make_object
 from fly64_assets.science.physics.probe import make_probe, require_even, unit_intensity
 from fly64_assets.science.physics.scan_positions import make_positions
+from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import Reconstruction, Scan
 
 FileOptions = TypeVar("FileOptions", ProbeOptions, ObjectOptions)

@@ -28,10 +28,10 @@ from fly64_assets.science.physics.dose import (
     amplitude_from_counts,
     counts_scale,
     draw_counts,
-    named_rng,
     thin_counts,
 )
 from fly64_assets.science.physics.scan_positions import SplitPositions, split_with_guard_band
+from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import SPLITS, Progress, ProgressListener, Scan, Split, ignore_progress
 
 

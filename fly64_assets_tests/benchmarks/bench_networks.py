@@ -17,8 +17,10 @@ import numpy as np
 import torch
 
 from fly64_assets.science.contract import DatasetWriter, read_dataset
-from fly64_assets.science.models.data_module import CanvasBatches, GroupDataModule
-from fly64_assets.science.models.training import TrainingJob, train_network
+from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.networks.data_module import CanvasBatches, GroupDataModule
+from fly64_assets.science.networks.inference import reconstruct_with_network
+from fly64_assets.science.networks.training import TrainingJob, train_network
 from fly64_assets.science.options import (
     DoseOptions,
     ObjectOptions,
@@ -32,8 +34,6 @@ from fly64_assets.science.options import (
     ViewOptions,
 )
 from fly64_assets.science.physics.dose import BLOCK_PATTERNS
-from fly64_assets.science.reconstruction.network_inference import reconstruct_with_network
-from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.torch_runtime import limit_threads

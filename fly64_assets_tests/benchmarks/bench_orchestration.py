@@ -29,13 +29,13 @@ import dagster as dg
 import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
 
+from fly64_assets.orchestration.catalog.freshness import Freshness, select_partitions, walk_order
+from fly64_assets.orchestration.catalog.instance import limit_training, study_instance
 from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
-from fly64_assets.orchestration.freshness import Freshness, select_partitions, walk_order
-from fly64_assets.orchestration.instance import limit_training, study_instance
-from fly64_assets.orchestration.partitions import PartitionId
-from fly64_assets.orchestration.runs import execute_partition
-from fly64_assets.orchestration.walk import Walk
-from fly64_assets.orchestration.workers import Task
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.study_run.pool import Task
+from fly64_assets.orchestration.study_run.runs import execute_partition
+from fly64_assets.orchestration.study_run.walk import Walk
 from fly64_assets.study import Study, load_study
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 
@@ -134,7 +134,7 @@ def overhead() -> None:
         again = time.perf_counter()
         Walk(freshness, select_partitions(study, doses=["1000"]), worker, Ends()).run()  # pyright: ignore[reportArgumentType]
         print(f"the same again, all fresh: {(time.perf_counter() - again) / count:.2f} s per partition")
-    code = "import fly64_assets.orchestration.code_location, fly64_assets.science.models.training"
+    code = "import fly64_assets.orchestration.code_location, fly64_assets.science.networks.training"
     wall, cpu = in_new_process(code)
     print(f"start of a worker, once per study command: {wall:.1f} s ({cpu:.1f} CPU-s)")
 

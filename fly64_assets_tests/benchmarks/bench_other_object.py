@@ -14,9 +14,9 @@ import numpy as np
 import pandas as pd
 
 from fly64_assets.science.contract import read_dataset
+from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.reconstruction.network_inference import reconstruct_with_network
-from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.networks.inference import reconstruct_with_network
 from fly64_assets.science.records import METHODS, Reconstruction, Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose

@@ -16,10 +16,10 @@ from pathlib import Path
 import numpy as np
 from skimage.metrics import structural_similarity
 
+from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.metrics.alignment import align
 from fly64_assets.science.metrics.illuminated_region import illuminated_region
 from fly64_assets.science.options import PtyChiOptions
-from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
 from fly64_assets_tests.benchmarks.known_scan import SIZE_PX, known_measurement, known_object
 
 KNOWN_SSIM = {

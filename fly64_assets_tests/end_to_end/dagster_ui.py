@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 import psutil
 
-from fly64_assets.orchestration.partitions import GRAPH
+from fly64_assets.orchestration.graph.partitions import GRAPH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from fly64_assets.orchestration.partitions import GRAPH
+from fly64_assets.orchestration.graph.partitions import GRAPH
 from fly64_assets.storage import sha256_of
 from fly64_assets_tests.end_to_end.dagster_ui import (
     CHROMIUM,
@@ -35,8 +35,8 @@ UPSTREAM = """
 import dagster as dg
 from pathlib import Path
 from fly64_assets.definitions import defs
-from fly64_assets.orchestration.partitions import PartitionId
-from fly64_assets.orchestration.runs import execute_partition
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.study_run.runs import execute_partition
 with dg.DagsterInstance.get() as instance:
     for item in (("scan", None), ("simulated_dataset", "1000"), ("overlap_view", "1000|dense")):
         outcome = execute_partition(defs, instance, PartitionId(*item), run_config={}, tags={})

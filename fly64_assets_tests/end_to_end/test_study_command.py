@@ -13,13 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from fly64_assets.orchestration.catalog import latest_entry
+from fly64_assets.orchestration.catalog.entries import latest_entry
+from fly64_assets.orchestration.catalog.freshness import walk_order
+from fly64_assets.orchestration.catalog.gate import GateRefusedError, open_partition
+from fly64_assets.orchestration.catalog.instance import study_instance
 from fly64_assets.orchestration.code_location import build_definitions
-from fly64_assets.orchestration.freshness import walk_order
-from fly64_assets.orchestration.gates import GateRefusedError, open_partition
-from fly64_assets.orchestration.instance import study_instance
-from fly64_assets.orchestration.partitions import PartitionId
-from fly64_assets.orchestration.runs import execute_partition
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.study_run.runs import execute_partition
 from fly64_assets.storage import sha256_of
 from fly64_assets.study import load_study
 from fly64_assets_tests.end_to_end.dagster_ui import study_environment

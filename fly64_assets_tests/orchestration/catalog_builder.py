@@ -12,11 +12,11 @@ from dagster._core.events import DagsterEvent, StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.utils import make_new_run_id
 
-from fly64_assets.orchestration.catalog import PROVENANCE, CatalogEntry, latest_entry
+from fly64_assets.orchestration.catalog.entries import PROVENANCE, CatalogEntry, latest_entry
+from fly64_assets.orchestration.catalog.freshness import Freshness
+from fly64_assets.orchestration.catalog.gate import BLOCKING_CHECKS
 from fly64_assets.orchestration.code_location import code_versions, study_assets
-from fly64_assets.orchestration.freshness import Freshness
-from fly64_assets.orchestration.gates import BLOCKING_CHECKS
-from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions, upstream_of
+from fly64_assets.orchestration.graph.partitions import PartitionId, StudyPartitions, upstream_of
 from fly64_assets.storage import content_digest, record_of, sha256_of
 from fly64_assets.study import Study
 

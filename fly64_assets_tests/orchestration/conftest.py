@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fly64_assets.orchestration.freshness import walk_order
-from fly64_assets.orchestration.instance import study_instance
-from fly64_assets.orchestration.partitions import PartitionId
+from fly64_assets.orchestration.catalog.freshness import walk_order
+from fly64_assets.orchestration.catalog.instance import study_instance
+from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.study import Study, load_study
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 

@@ -9,13 +9,13 @@ import dagster as dg
 import numpy as np
 import pandas as pd
 
-from fly64_assets.orchestration.cell import Cell
-from fly64_assets.orchestration.gates import PartitionFiles
-from fly64_assets.orchestration.io_managers import published_output, record_skip
-from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, table
-from fly64_assets.orchestration.report_inputs import report_data
-from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.assets.report_inputs import report_data
+from fly64_assets.orchestration.assets.scored_cell import Cell
+from fly64_assets.orchestration.catalog.gate import PartitionFiles
+from fly64_assets.orchestration.catalog.io_manager import published_output, record_skip
+from fly64_assets.orchestration.catalog.metadata import optional_picture, table
+from fly64_assets.orchestration.graph.partitions import StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
 from fly64_assets.science.metrics.cell_scores import CellScores
 from fly64_assets.science.records import METHODS, SPLITS, Split

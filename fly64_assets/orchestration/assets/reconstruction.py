@@ -7,16 +7,16 @@ from typing import Any
 
 import dagster as dg
 
-from fly64_assets.orchestration.gates import GateRefusedError, PartitionFiles
-from fly64_assets.orchestration.io_managers import published_output, record_skip
-from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import loss_metadata, optional_picture, table
-from fly64_assets.orchestration.products import COSTS_FILE, product_file, snapshot_file
-from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.catalog.gate import GateRefusedError, PartitionFiles
+from fly64_assets.orchestration.catalog.io_manager import published_output, record_skip
+from fly64_assets.orchestration.catalog.metadata import loss_metadata, optional_picture, table
+from fly64_assets.orchestration.graph.files import COSTS_FILE, product_file, snapshot_file
+from fly64_assets.orchestration.graph.partitions import StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import reconstruction_preview
 from fly64_assets.science.interop.ptychodus import read_product, write_product
-from fly64_assets.science.reconstruction.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
 from fly64_assets.science.records import SPLITS, Measurement, ProgressListener, Reconstruction, Split
 from fly64_assets.storage import StagedFolder, read_json, staged
 from fly64_assets.study import BASELINE_VIEW, Study, split_partition
@@ -147,7 +147,7 @@ class ProductSet:
         baseline: PartitionFiles,
     ) -> None:
         """Apply the baseline's bundle and, unless this is the baseline view, the view's own."""
-        from fly64_assets.science.reconstruction.network_inference import reconstruct_with_network  # imports torch
+        from fly64_assets.science.networks.inference import reconstruct_with_network  # imports torch
 
         folder = self.study.seed_folder(seed)
         gridsize = self.study.views[view].gridsize

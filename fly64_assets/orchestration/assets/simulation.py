@@ -2,16 +2,16 @@
 
 import dagster as dg
 
-from fly64_assets.orchestration.gates import PartitionFiles
-from fly64_assets.orchestration.io_managers import published_output
-from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
-from fly64_assets.orchestration.previews import loss_metadata, optional_picture, scalars, table
-from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.orchestration.run_config import seed_config, with_seed
+from fly64_assets.orchestration.assets.launchpad import seed_config, with_seed
+from fly64_assets.orchestration.catalog.gate import PartitionFiles
+from fly64_assets.orchestration.catalog.io_manager import published_output
+from fly64_assets.orchestration.catalog.metadata import loss_metadata, optional_picture, scalars, table
+from fly64_assets.orchestration.graph.partitions import PartitionId, StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import dataset_preview, scan_preview
+from fly64_assets.science.methods.reference import reconstruct_reference
 from fly64_assets.science.physics.probe import probe_diameter_px
-from fly64_assets.science.reconstruction.reference import reconstruct_reference
 from fly64_assets.science.records import SPLITS, ProgressListener, Reconstruction, Scan, Split
 from fly64_assets.science.scan import make_scan, read_measured_scan, read_scan, with_reference, write_scan
 from fly64_assets.science.simulation import simulate_dose

@@ -10,20 +10,20 @@ from typing import TYPE_CHECKING, Any
 import click
 import dagster as dg
 
-from fly64_assets.orchestration.gates import PartitionFiles
-from fly64_assets.orchestration.io_managers import published_output, record_skip
-from fly64_assets.orchestration.manifest import JobKey, TrainingLedger
-from fly64_assets.orchestration.partitions import PartitionId, StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, table
-from fly64_assets.orchestration.resources import Workspace
-from fly64_assets.orchestration.run_config import training_config, with_training_overrides
-from fly64_assets.science import models
+from fly64_assets.orchestration.assets.launchpad import training_config, with_training_overrides
+from fly64_assets.orchestration.catalog.gate import PartitionFiles
+from fly64_assets.orchestration.catalog.io_manager import published_output, record_skip
+from fly64_assets.orchestration.catalog.ledger import JobKey, TrainingLedger
+from fly64_assets.orchestration.catalog.metadata import optional_picture, table
+from fly64_assets.orchestration.graph.partitions import PartitionId, StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
+from fly64_assets.science import networks as models
 from fly64_assets.science.figures import loss_curve
 from fly64_assets.storage import FileRecord, StagedFolder, digest_of, read_json, record_of, sha256_of, staged
 from fly64_assets.study import Study, dose_label, split_partition
 
 if TYPE_CHECKING:
-    from fly64_assets.science.models.training import TrainingResult
+    from fly64_assets.science.networks.training import TrainingResult
 
 BUNDLE_NAME = "wts.h5.zip"
 COSTS_FILE = "costs.json"
@@ -131,7 +131,7 @@ def _train(
     seed: int,
     stage: StagedFolder,
 ) -> "TrainingResult":
-    from fly64_assets.science.models.training import train_network  # seconds of imports that the UI does without
+    from fly64_assets.science.networks.training import train_network  # seconds of imports that the UI does without
 
     dose, view = split_partition(item.partition)
     name = f"{study.seed_folder(seed)}{view}_train.npz"

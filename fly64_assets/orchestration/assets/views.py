@@ -5,11 +5,11 @@ import json
 import dagster as dg
 import numpy as np
 
-from fly64_assets.orchestration.gates import PartitionFiles
-from fly64_assets.orchestration.io_managers import published_output
-from fly64_assets.orchestration.partitions import StudyPartitions
-from fly64_assets.orchestration.previews import optional_picture, scalars, table
-from fly64_assets.orchestration.resources import Workspace
+from fly64_assets.orchestration.catalog.gate import PartitionFiles
+from fly64_assets.orchestration.catalog.io_manager import published_output
+from fly64_assets.orchestration.catalog.metadata import optional_picture, scalars, table
+from fly64_assets.orchestration.graph.partitions import StudyPartitions
+from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import view_preview
 from fly64_assets.science.records import SPLITS, Split

@@ -1,13 +1,13 @@
 """Figures as PNG bytes: previews for the catalog, and the comparison of a cell. No pyplot, no files."""
 
-from fly64_assets.science.figures.catalog import (
+from fly64_assets.science.figures.comparison import ComparisonPanels, comparison_figure
+from fly64_assets.science.figures.previews import (
     dataset_preview,
     loss_curve,
     reconstruction_preview,
     scan_preview,
     view_preview,
 )
-from fly64_assets.science.figures.comparison import ComparisonPanels, comparison_figure
 
 __all__ = [
     "ComparisonPanels",

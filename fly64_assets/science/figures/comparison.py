@@ -12,7 +12,7 @@ from matplotlib.image import AxesImage
 from skimage.restoration import unwrap_phase
 
 from fly64_assets.science.arrays import PositionsXY
-from fly64_assets.science.figures.canvas import (
+from fly64_assets.science.figures.drawing import (
     MUTED_COLOUR,
     NORMAL,
     SMALL,

@@ -4,8 +4,6 @@ Dose is the mean number of detected photons per pattern over the scan. Counts ar
 with one scalar s for the whole scan, fixed before any split; files store ``sqrt(counts) / s`` in float32.
 """
 
-import hashlib
-
 import numpy as np
 from jaxtyping import Float32, Int64
 
@@ -16,17 +14,6 @@ BLOCK_PATTERNS = 64
 """Patterns that share one random stream; fixed, so that noise depends on neither chunk size nor order."""
 
 _CACHED_PATTERNS = 8
-
-
-def named_rng(seed: int, *labels: str) -> np.random.Generator:
-    """Random generator named by what it is for, independent of run order.
-
-    >>> a, b = named_rng(1, "noise", "0"), named_rng(1, "noise", "0")
-    >>> bool(a.integers(1 << 30) == b.integers(1 << 30))
-    True
-    """
-    digest = hashlib.sha256("/".join(labels).encode()).digest()
-    return np.random.default_rng([seed, int.from_bytes(digest[:8])])
 
 
 def counts_scale(dose: float, mean_energy: float) -> float:

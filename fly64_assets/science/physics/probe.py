@@ -20,6 +20,9 @@ _EDGE_HALF_WIDTH = 0.01
 _ABERRATION_ORDERS = 4
 """Highest polynomial order of the random pupil phase: smooth, so that the probe stays compact."""
 
+_CONVOLVED_LIMIT = 0.01
+"""Probe pixels above this fraction of the peak are where convolutions work."""
+
 
 def make_probe(options: ProbeOptions, patch_size_px: int, rng: np.random.Generator) -> ProbeModes:
     """Build the probe that the options describe.
@@ -115,6 +118,14 @@ def lit_mask(probe: ProbeModes, limit: float) -> Bool[np.ndarray, "N N"]:
     """Probe pixels whose intensity exceeds ``limit`` times the peak."""
     intensity = probe_intensity(probe)
     return intensity > limit * intensity.max()
+
+
+def lit_margin_px(probe: Complex64[np.ndarray, "modes N N"]) -> int:
+    """Width of the patch border that the probe hardly lights; even, at least 0."""
+    rows, columns = np.nonzero(lit_mask(probe, _CONVOLVED_LIMIT))
+    size = probe.shape[-1]
+    margin = min(rows.min(), columns.min(), size - 1 - rows.max(), size - 1 - columns.max())
+    return int(margin) // 2 * 2
 
 
 def illumination_map(

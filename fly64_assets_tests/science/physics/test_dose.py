@@ -8,9 +8,9 @@ from fly64_assets.science.physics.dose import (
     amplitude_from_counts,
     counts_scale,
     draw_counts,
-    named_rng,
     thin_counts,
 )
+from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import Measurement
 
 

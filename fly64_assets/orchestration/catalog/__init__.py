@@ -1,0 +1,1 @@
+"""What is kept: catalog entries, the gate, publishing, freshness, verification, run history."""

@@ -1,0 +1,102 @@
+"""What the files of each asset hold, column by column, for the pages of the catalog; and where it is documented."""
+
+from pathlib import Path
+
+import dagster as dg
+
+from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES
+from fly64_assets.study import AssetName
+
+DOCS = Path(__file__).parents[3] / "docs"
+
+_DATA_001 = (
+    ("diffraction", "float32 (n, N, N)", "Amplitude, sqrt(counts) / counts_scale; finite, >= 0, DC at [N/2, N/2]."),
+    ("Y", "complex64 (n, N, N)", "The object's patch at each pattern's position, in the order of diffraction."),
+    (
+        "objectGuess",
+        "complex64 (H, W)",
+        "The whole object: the truth of a simulation, the reference of a measured scan.",
+    ),
+    ("probeGuess", "complex64 (modes, N, N)", "The probe; intensities of modes add. One mode may be (N, N)."),
+    ("xcoords", "float64 (n,)", "Patch centres in object pixels, columns; every patch lies inside the object."),
+    ("ycoords", "float64 (n,)", "Patch centres in object pixels, rows."),
+    ("xcoords_start", "float64 (n,)", "Copy of xcoords, unless positions were perturbed."),
+    ("ycoords_start", "float64 (n,)", "Copy of ycoords, unless positions were perturbed."),
+    ("scan_index", "int64 (n,)", "Number of the pattern in the scan, each once."),
+    ("expected_photons", "float64 (n,)", "Photons of each pattern without noise."),
+    ("metadata", "JSON text", "Dose requested and measured, counts_scale, seed, split, parameter hash, versions."),
+)
+_HISTORY = (
+    ("epoch", "int", "Passes over the training groups, from 1."),
+    ("train_loss", "float", "Mean loss of the epoch: Poisson likelihood (pinn), distance from Y (supervised)."),
+    ("validation_loss", "float", "The same on held-out patterns; the best epoch's weights are kept."),
+    ("learning_rate", "float", "At the end of the epoch."),
+)
+_SCORES = (
+    *((name, COLUMN_TYPES.get(name, "float"), text) for name, text in COLUMN_MEANINGS.items()),
+    ("dataset_sha256", "string", "Digest of the dataset that was scored on."),
+    ("product_sha256", "string", "Digest of the reconstruction that was scored."),
+)
+_PRODUCT = (
+    (
+        "object",
+        "complex (layers, H, W)",
+        "The reconstruction, with pixel_width_m, pixel_height_m, center_x_m, center_y_m.",
+    ),
+    ("probe", "complex (opr, modes, N, N)", "The probe in use."),
+    ("probe_position_x_m", "float64 (n,)", "Positions, columns."),
+    ("probe_position_y_m", "float64 (n,)", "Positions, rows."),
+    ("probe_position_indexes", "int (n,)", "Number of each pattern in the scan."),
+    ("fly64_positions_xy_px", "float64 (n, 2)", "The same positions in object pixels: x, y."),
+    ("object_layer_spacing_m", "float64", "Empty for one layer."),
+    ("loss_values", "float64", "Loss per epoch; empty for networks."),
+    ("loss_epochs", "int", "Epochs of the losses."),
+)
+_SCAN = (
+    ("objectGuess", "complex64 (H, W)", "The sample's transmission: a model, or a reference reconstructed by pty-chi."),
+    ("probeGuess", "complex64 (modes, N, N)", "The illumination; intensities of modes add."),
+    ("xcoords", "float64 (n,)", "Patch centres in object pixels, columns."),
+    ("ycoords", "float64 (n,)", "Patch centres in object pixels, rows."),
+    ("scan_index", "int64 (n,)", "Number of each position in the scan."),
+    ("metadata", "JSON text", "Where the object comes from, and the pixel size."),
+)
+
+_COLUMNS: dict[AssetName, tuple[tuple[str, str, str], ...]] = {
+    "scan": _SCAN,
+    "simulated_dataset": _DATA_001,
+    "overlap_view": _DATA_001,
+    "trained_bundle": _HISTORY,
+    "network_reconstruction": _PRODUCT,
+    "pty_chi_reconstruction": _PRODUCT,
+    "comparison_metrics": _SCORES,
+    "study_report": _SCORES,
+}
+_DOCUMENTED: dict[AssetName, str] = {
+    "scan": "contracts.md#physics",
+    "simulated_dataset": "contracts.md#data-001-the-dataset",
+    "overlap_view": "contracts.md#overlap",
+    "trained_bundle": "contracts.md#bundles",
+    "network_reconstruction": "contracts.md",
+    "pty_chi_reconstruction": "contracts.md",
+    "comparison_metrics": "contracts.md",
+    "study_report": "guide/first_hour.md",
+}
+
+
+def column_schema(asset: AssetName) -> dg.TableSchema:
+    """Columns of an asset's table, or arrays of its files."""
+    return dg.TableSchema(columns=[dg.TableColumn(name, kind, text) for name, kind, text in _COLUMNS[asset]])
+
+
+def described(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
+    """The assets with what their files hold and where that is documented."""
+
+    def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
+        asset: AssetName = spec.key.to_user_string()  # pyright: ignore[reportAssignmentType]
+        page = dg.MetadataValue.path(str(DOCS / _DOCUMENTED[asset]))
+        guide = dg.MetadataValue.path(str(DOCS / "guide" / "first_hour.md"))
+        return spec.merge_attributes(
+            metadata={"dagster/column_schema": column_schema(asset), "contract": page, "guide": guide}
+        )
+
+    return [dg.map_asset_specs(describe, [asset])[0] for asset in assets]  # pyright: ignore[reportReturnType]

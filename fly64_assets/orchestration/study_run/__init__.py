@@ -1,0 +1,1 @@
+"""``fly64 study``: plan, walk, workers, terminal."""

@@ -1,0 +1,40 @@
+"""The reference object of a measured scan: pty-chi at full dose, object and probe together."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.options import PtyChiOptions
+from fly64_assets.science.records import Measurement, ProgressListener, Reconstruction, Scan, ignore_progress
+
+
+def reconstruct_reference(
+    scan: Scan, options: PtyChiOptions, *, seed: int, progress: ProgressListener = ignore_progress
+) -> Reconstruction:
+    """Reconstruct object and probe from measured counts, starting from a flat object and the scan's probe guess.
+
+    Args:
+        scan: a measured scan; its ``measured_counts`` are used at full dose.
+        options: pty-chi options with ``refine_probe``.
+        seed: of the batches.
+        progress: told the epoch and its loss.
+
+    Returns:
+        The reconstruction with method "reference" and counts scale 1, so that its probe is in square roots of photons.
+
+    Raises:
+        ValueError: the scan has no measured counts.
+    """
+    if scan.measured_counts is None:
+        message = "a reference is reconstructed from measured counts; this scan has none"
+        raise ValueError(message)
+    measurement = Measurement(
+        amplitude=np.sqrt(scan.measured_counts, dtype=np.float32),
+        counts_scale=1.0,
+        probe=scan.probe,
+        positions_xy_px=scan.positions_xy_px,
+        object_shape=(scan.object.shape[0], scan.object.shape[1]),
+    )
+    found = reconstruct_with_pty_chi(measurement, options, seed=seed, progress=progress)
+    return replace(found, method="reference")
