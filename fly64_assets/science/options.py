@@ -1,7 +1,7 @@
 """Everything that a study can choose, with bounds and defaults, one frozen record per concern.
 
-Pydantic only: importing this module costs neither torch nor Dagster. ``study.py`` composes these
-records; the science functions take them as arguments.
+Pydantic only: importing this module costs neither torch nor Dagster. The study composes these records; the science
+functions take them as arguments. The options of a kind of method stand in the kind's own module.
 """
 
 from typing import Annotated, Literal
@@ -65,34 +65,6 @@ class PositionOptions(Options):
     )
 
 
-class PtyChiOptions(Options):
-    """Iterative reconstruction by pty-chi. The number of epochs is fixed in advance, never chosen by the truth."""
-
-    algorithm: Literal["LSQML", "rPIE", "ePIE", "DM", "Autodiff"] = "LSQML"
-    epochs: PositiveInt = Field(default=120, le=10_000)
-    batch_size: PositiveInt = 128
-    batching: Literal["compact", "uniform", "random"] = Field(
-        default="compact",
-        description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none.",
-    )
-    momentum: float = Field(default=0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
-    noise_model: Literal["gaussian", "poisson"] = Field(default="gaussian", description="LSQML and Autodiff only.")
-    step_size: float = Field(default=0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
-    refine_probe: bool = Field(default=False, description="False: the probe is known and stays as it is.")
-    start: Literal["flat", "pinn"] = Field(
-        default="flat", description="pinn: start from the PINN's object of the same cell."
-    )
-    device: Literal["cpu", "gpu"] = Field(default="cpu", description="gpu: falls back to the CPU where there is none.")
-    threads: PositiveInt = Field(default=1, description="Results are bit-identical only for equal thread counts.")
-
-    @model_validator(mode="after")
-    def _noise_model_that_is_used(self) -> "PtyChiOptions":
-        if self.noise_model == "poisson" and self.algorithm not in ("LSQML", "Autodiff"):
-            message = f"{self.algorithm} has no noise model: leave noise_model at gaussian, or use LSQML or Autodiff"
-            raise ValueError(message)
-        return self
-
-
 class ScanOptions(Options):
     """Where object, probe and positions come from."""
 
@@ -102,10 +74,6 @@ class ScanOptions(Options):
     probe: ProbeOptions = ProbeOptions()
     object: ObjectOptions = ObjectOptions()
     positions: PositionOptions = PositionOptions()
-    reference: PtyChiOptions = Field(
-        default=PtyChiOptions(refine_probe=True, epochs=80, batch_size=64),
-        description="measured: how object and probe are reconstructed at full dose.",
-    )
     pixel_size_m: PositiveFloat = 1e-8
     photon_energy_ev: PositiveFloat = 8_000.0
     detector_distance_m: PositiveFloat = 1.0
@@ -130,13 +98,18 @@ class SplitOptions(Options):
 
 
 class DoseOptions(Options):
-    """How a dose comes about."""
+    """How a dose comes about; the tolerance of its check stands in ``checks``."""
 
     method: Literal["simulate", "thin"] = Field(
         default="simulate", description="thin: binomial thinning of measured counts."
     )
-    tolerance: PositiveFloat = Field(
-        default=0.05, description="Blocking check: relative deviation allowed beside 5 standard errors."
+
+
+class CheckOptions(Options):
+    """Thresholds of the checks. They judge what is there and enter no parameter record."""
+
+    dose_tolerance: PositiveFloat = Field(
+        default=0.05, description="Relative deviation of a measured dose that is allowed beside 5 standard errors."
     )
 
 
@@ -156,7 +129,10 @@ class ViewOptions(Options):
     )
     probe_diameter_px: PositiveFloat | None = Field(default=None, description="D; measured from the probe when absent.")
     min_train_positions: PositiveInt = Field(default=20, description="Fewer kept train positions: a recorded skip.")
-    network: str = Field(default="pinn", description="Kind of network, a name in the registry: pinn or supervised.")
+    trains: str | None = Field(
+        default=None,
+        description="Method whose network trained_bundle holds for this view; null: the first one that trains here.",
+    )
 
     @model_validator(mode="after")
     def _one_way_to_thin(self) -> "ViewOptions":
@@ -172,8 +148,16 @@ class ViewOptions(Options):
         return self
 
 
+class ExecutionOptions(Options):
+    """How runs are executed. These change no result and enter no parameter record."""
+
+    num_workers: int = Field(default=0, ge=0, le=64, description="Data-loading processes of a training.")
+    logger: Literal["csv", "none"] = Field(default="csv", description="none: Lightning keeps no log of its own.")
+    checkpointing: bool = Field(default=True, description="Off: a killed training starts again.")
+
+
 class TrainingOptions(Options):
-    """How a network is trained. Fields marked (execution) do not enter the parameter hash."""
+    """How a network is trained."""
 
     epochs: PositiveInt = Field(default=18, le=100_000)
     batch_size: PositiveInt = Field(default=16, le=4096)
@@ -181,6 +165,8 @@ class TrainingOptions(Options):
         default=256, description="Groups drawn per epoch; null: every group once."
     )
     learning_rate: PositiveFloat = Field(default=2e-3, le=1.0)
+    network: str = Field(default="unrolled_unet", description="Builder of the network, a registered name.")
+    stages: PositiveInt = Field(default=8, le=64, description="Looks at the data.")
     width: PositiveInt = Field(default=16, le=512, description="Base number of channels.")
     n_images: PositiveInt | None = Field(default=None, description="Limit of training patterns.")
     validation_fraction: float = Field(default=0.1, ge=0, lt=0.5)
@@ -191,16 +177,7 @@ class TrainingOptions(Options):
     precision: Literal["32-true", "bf16-mixed"] = "32-true"
     deterministic: bool = True
     max_minutes: PositiveFloat | None = Field(default=None, description="Time budget; breaks determinism.")
-    num_workers: int = Field(default=0, ge=0, le=64, description="(execution) data-loading processes.")
-    logger: Literal["csv", "none"] = Field(default="csv", description="(execution)")
-    checkpointing: bool = Field(default=True, description="(execution) off: a killed training starts again.")
     threads: PositiveInt = 1
-
-
-class RefineOptions(Options):
-    """The passes over the data that turn pinn into pinn_refined."""
-
-    passes: int = Field(default=20, ge=0, le=20)
 
 
 class ScoringOptions(Options):

@@ -23,11 +23,35 @@ from fly64_assets.science.arrays import (
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
-Method = Literal["pinn", "pinn_refined", "baseline", "pty_chi"]
-METHODS: tuple[Method, ...] = ("pinn", "pinn_refined", "baseline", "pty_chi")
+ObjectOrigin = Literal["truth", "reference"]
+"""Whether the object of a scan is known exactly, or was itself reconstructed from measured counts (the reference)."""
 
-ObjectOrigin = Literal["truth", "pty_chi_reference"]
-"""Whether the object of a scan is known exactly or was itself reconstructed (a measured scan)."""
+
+@dataclass(frozen=True, slots=True)
+class MethodRole:
+    """What the comparison and the report know of a method besides its scores.
+
+    Attributes:
+        name: its label everywhere, as the study names it.
+        kind: name of its kind.
+        meaning: one line, what it is.
+        trains: "nothing", "view" or "probe".
+        learns_from: "counts" or "truth" for a method that trains; None otherwise.
+        trained_on: name of the view whose network it uses everywhere; None: each view's own, or it trains nothing.
+        starts_from: name of the method whose result it starts from; None: it starts flat.
+        learned: whether a network had a part in the result: its own, or that of a method that it starts from.
+        settings: what was fixed in the study before anything was scored, in words.
+    """
+
+    name: str
+    kind: str
+    meaning: str
+    trains: Literal["nothing", "view", "probe"] = "nothing"
+    learns_from: Literal["counts", "truth"] | None = None
+    trained_on: str | None = None
+    starts_from: str | None = None
+    learned: bool = False
+    settings: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

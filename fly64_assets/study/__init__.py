@@ -1,16 +1,15 @@
 """The study file: one frozen YAML that says what is asked, of which data, by which methods.
 
-``schema`` is the file as frozen records, ``loading`` reads it, ``keys`` names its partitions.
+``schema`` is the file as frozen records, ``loading`` reads it, ``keys`` names its partitions, ``parameters`` says what
+each asset may read of it.
 """
 
 from fly64_assets.study.keys import dose_key, dose_label, split_partition
 from fly64_assets.study.loading import current_study, data_root_of, load_study
-from fly64_assets.study.schema import BASELINE_VIEW, SHIPPED_STUDIES, AssetName, Study, StudyError
+from fly64_assets.study.schema import SHIPPED_STUDIES, Study, StudyError
 
 __all__ = [
-    "BASELINE_VIEW",
     "SHIPPED_STUDIES",
-    "AssetName",
     "Study",
     "StudyError",
     "current_study",

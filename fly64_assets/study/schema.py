@@ -1,53 +1,49 @@
-"""The study file: one frozen YAML that says what is asked, of which data, by which methods.
+"""The study file as frozen records: what is asked, of which data, by which methods.
 
-``FLY64_STUDY`` names a shipped study or a path; ``FLY64_DATA_ROOT`` overrides where results go.
-:meth:`Study.parameters` lists, per asset and partition, exactly the fields that it reads; their
-hash decides (with the code version and the upstream digests) whether a partition is fresh.
+``FLY64_STUDY`` names a shipped study or a path; ``FLY64_DATA_ROOT`` overrides where results go. What an asset may read
+of a study stands in :mod:`fly64_assets.study.parameters`.
 """
 
-import hashlib
 import re
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
-import numpy as np
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializeAsAny, field_validator, model_validator
 
+from fly64_assets.science.methods.pty_chi import PtyChiOptions
+from fly64_assets.science.methods.record import METHOD_KINDS, MethodKind, Place
 from fly64_assets.science.options import (
+    CheckOptions,
     DoseOptions,
+    ExecutionOptions,
     Options,
-    PtyChiOptions,
-    RefineOptions,
     ScanOptions,
     ScoringOptions,
     SplitOptions,
-    TrainingOptions,
     ViewOptions,
 )
-from fly64_assets.science.scan import ScanInputError, resolve_input_file
-from fly64_assets.storage import digest_of, sha256_of
-from fly64_assets.study.keys import dose_key, split_partition
+from fly64_assets.science.records import MethodRole
+from fly64_assets.study.keys import dose_key
 
-BASELINE_VIEW = "baseline"
 SHIPPED_STUDIES = Path(__file__).parents[1] / "studies"
 NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
-
-AssetName = Literal[
-    "scan",
-    "simulated_dataset",
-    "overlap_view",
-    "trained_bundle",
-    "network_reconstruction",
-    "pty_chi_reconstruction",
-    "comparison_metrics",
-    "study_report",
-]
-"""All assets, upstream before downstream: the order in which they are walked."""
+OWN = "own"
+"""Value of ``trained_on`` for a method whose network is trained on each view's own patterns."""
 
 
 class StudyError(ValueError):
     """A study file that cannot be used; the message says where, what was found and what to do."""
+
+
+class StudyScan(ScanOptions):
+    """The scan, and how the object of a measured one is reconstructed."""
+
+    reference: PtyChiOptions = Field(
+        default=PtyChiOptions(refine_probe=True, epochs=80, batch_size=64),
+        description="measured: how object and probe are reconstructed at full dose.",
+    )
 
 
 class ScheduleOptions(Options):
@@ -64,8 +60,56 @@ class ReportOptions(Options):
     question: str = ""
 
 
+class MethodEntry(Options):
+    """One method of the study: a kind with its options.
+
+    ``options`` is the kind's own record; in a file it is a mapping of its fields.
+    """
+
+    kind: str = Field(description="Kind of method, as `fly64 methods` lists them.")
+    options: SerializeAsAny[Options] = Field(description="Options of the kind.")
+    starts_from: str | None = Field(default=None, description="Method of this study whose result it starts from.")
+    trained_on: str = Field(default=OWN, description="own: each view's patterns; or the one view that it trains on.")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _options_of_the_kind(cls, value: Any) -> Any:
+        """Turn the options into the kind's record; its faults keep their place."""
+        if isinstance(value, Mapping) and isinstance(value.get("kind"), str):
+            given = value.get("options")
+            if given is None or isinstance(given, Mapping):
+                record = METHOD_KINDS.get(value["kind"]).options
+                return {**value, "options": record.model_validate(given or {})}
+        return value
+
+    @property
+    def record(self) -> MethodKind:
+        """The kind."""
+        return METHOD_KINDS.get(self.kind)
+
+    @property
+    def trainable(self) -> bool:
+        """Whether it trains a network."""
+        return self.record.trains != "nothing"
+
+
+def default_methods() -> dict[str, MethodEntry]:
+    """The methods of a study that lists none: the five of the question."""
+    return {
+        "pinn": _entry(kind="unrolled"),
+        "pinn_refined": _entry(kind="map", starts_from="pinn"),
+        "baseline": _entry(kind="supervised", trained_on="baseline"),
+        "pty_chi": _entry(kind="pty_chi"),
+        "map": _entry(kind="map", options={"passes": 60}),
+    }
+
+
+def _entry(**fields: Any) -> MethodEntry:
+    return MethodEntry.model_validate(fields)
+
+
 class Study(Options):
-    """Everything that a study fixes. Adding a dose or a view leaves the other partitions as they are."""
+    """Everything that a study fixes. Adding a dose, a view or a method leaves the other partitions as they are."""
 
     name: str
     report: ReportOptions
@@ -74,17 +118,15 @@ class Study(Options):
         default=None, description="What `fly64 study` runs unless told otherwise."
     )
     seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
-    scan: ScanOptions = ScanOptions()
+    scan: StudyScan = StudyScan()
     dose: DoseOptions = DoseOptions()
     split: SplitOptions = SplitOptions()
     views: dict[str, ViewOptions]
-    training: dict[str, TrainingOptions] = Field(
-        default_factory=dict, description="Training options per kind of network."
-    )
-    refine: RefineOptions = RefineOptions()
-    pty_chi: PtyChiOptions = PtyChiOptions()
+    methods: dict[str, MethodEntry] = Field(default_factory=default_methods)
     scoring: ScoringOptions = ScoringOptions()
+    checks: CheckOptions = CheckOptions()
     schedule: ScheduleOptions = ScheduleOptions()
+    execution: ExecutionOptions = ExecutionOptions()
 
     @field_validator("name")
     @classmethod
@@ -94,20 +136,17 @@ class Study(Options):
             raise ValueError(message)
         return name
 
-    @field_validator("views")
+    @field_validator("views", "methods")
     @classmethod
-    def _named_views(cls, views: dict[str, ViewOptions]) -> dict[str, ViewOptions]:
-        if BASELINE_VIEW not in views:
-            message = f"views must contain {BASELINE_VIEW!r}: its bundle is compared in every cell of its dose"
+    def _plain_names(cls, found: dict[str, Any], info: Any) -> dict[str, Any]:
+        if not found:
+            message = f"a study needs at least one of {info.field_name}"
             raise ValueError(message)
-        for name in views:
+        for name in found:
             if not NAME_PATTERN.fullmatch(name):
-                message = f"view names are lower-case letters, digits and _, starting with a letter; got {name!r}"
+                message = f"names are lower-case letters, digits and _, starting with a letter; got {name!r}"
                 raise ValueError(message)
-        if views[BASELINE_VIEW].gridsize != 1:
-            message = "the baseline view has gridsize 1"
-            raise ValueError(message)
-        return views
+        return found
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
@@ -122,11 +161,42 @@ class Study(Options):
         if self.dose.method == "thin" and self.scan.source != "measured":
             message = "dose.method 'thin' needs measured counts: scan.source is not 'measured'"
             raise ValueError(message)
+        for name, entry in self.methods.items():
+            self._consistent_method(name, entry)
+        for name, view in self.views.items():
+            self._consistent_view(name, view)
         return self
 
-    @cached_property
-    def _whole(self) -> dict[str, Any]:
-        return self.model_dump(mode="json")
+    def _consistent_method(self, name: str, entry: MethodEntry) -> None:
+        if entry.starts_from is not None:
+            if not entry.record.may_start_from_a_result:
+                message = f"methods.{name}: kind {entry.kind} starts flat: remove starts_from"
+                raise ValueError(message)
+            if entry.starts_from not in self.methods:
+                message = f"methods.{name}: starts_from {entry.starts_from!r} is no method of this study"
+                raise ValueError(message)
+            if name in self.chain_of(entry.starts_from):
+                message = (
+                    f"methods.{name}: starts from itself by way of {' -> '.join(self.chain_of(entry.starts_from))}"
+                )
+                raise ValueError(message)
+        if entry.trained_on != OWN:
+            if entry.record.trains != "view":
+                message = f"methods.{name}: kind {entry.kind} trains on no view: remove trained_on"
+                raise ValueError(message)
+            if entry.trained_on not in self.views:
+                message = f"methods.{name}: trained_on {entry.trained_on!r} is no view of this study"
+                raise ValueError(message)
+
+    def _consistent_view(self, name: str, view: ViewOptions) -> None:
+        if view.trains is None:
+            return
+        if view.trains not in self.methods:
+            message = f"views.{name}: trains {view.trains!r} is no method of this study"
+            raise ValueError(message)
+        if name not in self.training_views(view.trains):
+            message = f"views.{name}: trains {view.trains!r}, which is not trained on this view"
+            raise ValueError(message)
 
     @cached_property
     def _doses_by_key(self) -> dict[str, float]:
@@ -141,75 +211,66 @@ class Study(Options):
         """The dose of a partition key."""
         return self._doses_by_key[key]
 
-    def training_of(self, view: str) -> TrainingOptions:
-        """Training options of a view's kind of network."""
-        return self.training.get(self.views[view].network, TrainingOptions())
+    def chain_of(self, method: str) -> tuple[str, ...]:
+        """A method and what it starts from, and so on: nearest first. A circle ends at its first repetition."""
+        chain = [method]
+        while (start := self.methods[chain[-1]].starts_from) is not None and start in self.methods:
+            if start in chain:
+                break
+            chain.append(start)
+        return tuple(chain)
 
-    def seed_folder(self, seed: int) -> str:
-        """Subfolder of a seed inside a partition: none when there is only one seed."""
-        return "" if len(self.seeds) == 1 else f"seed_{seed}/"
+    def training_view(self, method: str, view: str) -> str:
+        """The view on which a method's network for ``view`` is trained."""
+        trained_on = self.methods[method].trained_on
+        return view if trained_on == OWN else trained_on
 
-    def with_training(self, network: str, options: TrainingOptions) -> "Study":
-        """The same study with other training options for one kind of network."""
-        return self.with_changes(training={**self.training, network: options})
+    def training_views(self, method: str) -> list[str]:
+        """The views on which a method trains a network; empty if it trains on none."""
+        entry = self.methods[method]
+        if entry.record.trains != "view":
+            return []
+        candidates = list(self.views) if entry.trained_on == OWN else [entry.trained_on]
+        return [view for view in candidates if self.skip_reason(method, view) is None]
+
+    def trains(self, view: str) -> str | None:
+        """The method whose network ``trained_bundle`` holds for a view: the named one, else the first that fits."""
+        named = self.views[view].trains
+        if named is not None:
+            return named
+        fitting = [method for method in self.methods if view in self.training_views(method)]
+        dedicated = [method for method in fitting if self.methods[method].trained_on != OWN]
+        return next(iter([*dedicated, *fitting]), None)
+
+    def skip_reason(self, method: str, view: str) -> str | None:
+        """Why a method is not run on a view; None if it is. Follows from the options alone."""
+        entry = self.methods[method]
+        trained_on = self.training_view(method, view)
+        place = Place(view, self.views[view], trained_on, self.views[trained_on])
+        reason = entry.record.skip(place, entry.options)
+        if reason is None and entry.starts_from is not None:
+            above = self.skip_reason(entry.starts_from, view)
+            reason = above and f"{entry.starts_from}, from which it starts, is not run here: {above}"
+        return reason
+
+    def roles(self) -> tuple[MethodRole, ...]:
+        """What the comparison knows of each method, in the order of the study."""
+        return tuple(self._role(name, entry) for name, entry in self.methods.items())
+
+    def _role(self, name: str, entry: MethodEntry) -> MethodRole:
+        kind = entry.record
+        return MethodRole(
+            name=name,
+            kind=entry.kind,
+            meaning=kind.meaning,
+            trains=kind.trains,
+            learns_from=kind.learns_from,
+            trained_on=None if entry.trained_on == OWN else entry.trained_on,
+            starts_from=entry.starts_from,
+            learned=any(self.methods[each].trainable for each in self.chain_of(name)),
+            settings=", ".join(f"{key} {value}" for key, value in entry.options.model_dump(mode="json").items()),
+        )
 
     def with_changes(self, **fields: Any) -> "Study":
-        """The same study with other values in some fields, validated anew; a copy would keep cached hashes."""
+        """The same study with other values in some fields, validated anew; a copy would keep cached values."""
         return Study.model_validate({**{name: getattr(self, name) for name in Study.model_fields}, **fields})
-
-    def rng(self, *labels: str) -> np.random.Generator:
-        """A generator named by what it is for, independent of the order of runs and of the study's seeds."""
-        digest = hashlib.sha256("/".join(labels).encode()).digest()
-        return np.random.default_rng([self.scan.seed, int.from_bytes(digest[:8])])
-
-    def study_hash(self) -> str:
-        """Hash of the whole study; stands in run tags and in the report only."""
-        return digest_of(self.model_dump(mode="json"))
-
-    def parameters(self, asset: AssetName, partition: str | None = None) -> dict[str, Any]:
-        """Exactly the fields that one asset partition reads, as JSON-ready data.
-
-        Args:
-            asset: name of the asset.
-            partition: "dose" for simulated_dataset, "dose|view" for the assets of a cell.
-        """
-        whole = self._whole
-        dose, view = split_partition(partition)
-        seeds = {"seeds": whole["seeds"]}
-        match asset:
-            case "scan":
-                return {"scan": whole["scan"], "input_sha256": self.input_digest()}
-            case "simulated_dataset":
-                return {"dose": self.dose_of(dose), "method": whole["dose"], "split": whole["split"], **seeds}
-            case "overlap_view":
-                return {"dose": self.dose_of(dose), "view": whole["views"][view], "view_name": view, **seeds}
-            case "trained_bundle":
-                options = self.views[view]
-                training = self.training_of(view).model_dump(mode="json", exclude=set(EXECUTION_FIELDS))
-                grouping = options.model_dump(mode="json", include={"network", "gridsize", "neighbor_count"})
-                return {"training": training, "view": grouping, **seeds}
-            case "network_reconstruction":
-                return {"refine": whole["refine"], **seeds}
-            case "pty_chi_reconstruction":
-                return {"pty_chi": whole["pty_chi"], **seeds}
-            case "comparison_metrics":
-                return {"scoring": whole["scoring"], **seeds}
-            case "study_report":
-                return {"report": whole["report"]}
-
-    def parameter_hash(self, asset: AssetName, partition: str | None = None) -> str:
-        """Hash of :meth:`parameters`."""
-        return digest_of(self.parameters(asset, partition))
-
-    def input_digest(self) -> str | None:
-        """SHA256 of the scan's input file; None for a synthetic scan, "absent" if the file is not there."""
-        if self.scan.file is None:
-            return None
-        try:
-            return sha256_of(resolve_input_file(self.scan.file))
-        except ScanInputError:
-            return "absent"
-
-
-EXECUTION_FIELDS = ("num_workers", "logger", "checkpointing")
-"""Training options that change how a run is executed but not its result."""

@@ -28,7 +28,8 @@ def dagster_home(data_root: Path, study_name: str) -> Path:
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         write_atomically(
-            configuration, resources.files("fly64_assets.orchestration.catalog").joinpath("dagster.yaml").read_text("utf-8")
+            configuration,
+            resources.files("fly64_assets.orchestration.catalog").joinpath("dagster.yaml").read_text("utf-8"),
         )
     return home
 

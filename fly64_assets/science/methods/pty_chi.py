@@ -1,10 +1,13 @@
 """Iterative reconstruction by pty-chi (LSQML, rPIE, ePIE, DM, Autodiff) in a child process."""
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from pydantic import Field, model_validator
 
 from fly64_assets.science.arrays import ComplexObject, ProbeModes
 from fly64_assets.science.child_process import Message, available_memory_bytes, run_child
@@ -17,12 +20,38 @@ from fly64_assets.science.methods.pty_chi_child import (
     RESULT_PROBE_FILE,
     kept_folder,
 )
-from fly64_assets.science.options import PtyChiOptions
+from fly64_assets.science.methods.record import Estimate, Given, MethodKind
+from fly64_assets.science.options import Options, PositiveInt
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
 
 _CHILD_MODULE = "fly64_assets.science.methods.pty_chi_child"
 _CHUNK_PATTERNS = 256
+
+
+class PtyChiOptions(Options):
+    """Iterative reconstruction by pty-chi. The number of epochs is fixed in advance, never chosen by the truth."""
+
+    algorithm: Literal["LSQML", "rPIE", "ePIE", "DM", "Autodiff"] = "LSQML"
+    epochs: PositiveInt = Field(default=120, le=10_000)
+    batch_size: PositiveInt = 128
+    batching: Literal["compact", "uniform", "random"] = Field(
+        default="compact",
+        description="How patterns are batched: neighbours, spread evenly, or at random (all seeded). DM: none.",
+    )
+    momentum: float = Field(default=0.5, ge=0, lt=1, description="LSQML: gain of the momentum acceleration.")
+    noise_model: Literal["gaussian", "poisson"] = Field(default="gaussian", description="LSQML and Autodiff only.")
+    step_size: float = Field(default=0.01, gt=0, le=1, description="Autodiff: Adam's step, per epoch's batch.")
+    refine_probe: bool = Field(default=False, description="False: the probe is known and stays as it is.")
+    device: Literal["cpu", "gpu"] = Field(default="cpu", description="gpu: falls back to the CPU where there is none.")
+    threads: PositiveInt = Field(default=1, description="Results are bit-identical only for equal thread counts.")
+
+    @model_validator(mode="after")
+    def _noise_model_that_is_used(self) -> "PtyChiOptions":
+        if self.noise_model == "poisson" and self.algorithm not in ("LSQML", "Autodiff"):
+            message = f"{self.algorithm} has no noise model: leave noise_model at gaussian, or use LSQML or Autodiff"
+            raise ValueError(message)
+        return self
 
 
 def reconstruct_with_pty_chi(
@@ -138,9 +167,6 @@ def _start_object(
     measurement: Measurement, options: PtyChiOptions, start_object: ComplexObject | None
 ) -> ComplexObject:
     if start_object is None:
-        if options.start != "flat":
-            message = f"pty_chi.start is {options.start!r}, but no start object was given: reconstruct with it first"
-            raise ValueError(message)
         return np.ones(measurement.object_shape, np.complex64)
     if start_object.shape != tuple(measurement.object_shape):
         message = f"start object has shape {start_object.shape}, the measurement's grid is {measurement.object_shape}"
@@ -193,3 +219,17 @@ def _require_memory(measurement: Measurement, options: PtyChiOptions) -> None:
             "crop the patterns, lower pty_chi.batch_size, or use a machine with more memory."
         )
         raise MemoryError(message)
+
+
+def reconstruct(measurement: Measurement, options: PtyChiOptions, given: Given) -> Iterator[Estimate]:
+    """Run pty-chi in a child process; an estimate at the start and about twice per octave of epochs."""
+    raise NotImplementedError
+
+
+PTY_CHI = MethodKind(
+    name="pty_chi",
+    meaning="iterative reconstruction by pty-chi",
+    options=PtyChiOptions,
+    reconstruct=reconstruct,
+    may_start_from_a_result=True,
+)

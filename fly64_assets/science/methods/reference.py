@@ -4,8 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
-from fly64_assets.science.options import PtyChiOptions
+from fly64_assets.science.methods.pty_chi import PtyChiOptions, reconstruct_with_pty_chi
 from fly64_assets.science.records import Measurement, ProgressListener, Reconstruction, Scan, ignore_progress
 
 

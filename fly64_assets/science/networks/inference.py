@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex64, Float32, Float64
 
 from fly64_assets.science.arrays import ProbeModes
-from fly64_assets.science.methods.map import refine_canvas
+from fly64_assets.science.methods.quasi_newton import refine_canvas
 from fly64_assets.science.networks.bundle import Bundle, read_bundle
 from fly64_assets.science.networks.layouts import GroupLayout
 from fly64_assets.science.networks.stitching import merge_canvases

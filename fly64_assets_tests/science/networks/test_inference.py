@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from fly64_assets.science.methods import scan_canvas
-from fly64_assets.science.methods.map import refine_canvas
+from fly64_assets.science.methods.quasi_newton import refine_canvas
 from fly64_assets.science.networks.bundle import NetworkRecord, read_bundle, write_bundle
 from fly64_assets.science.networks.inference import diffraction_to_obj, reconstruct_with_network
 from fly64_assets.science.networks.unrolled import UnrolledNetwork

@@ -1,0 +1,38 @@
+"""The supervised network: the same family, trained on true patches of the object."""
+
+from collections.abc import Iterator
+
+from fly64_assets.science.methods.record import (
+    Estimate,
+    Given,
+    MethodKind,
+    TrainingResult,
+    TrainingTask,
+)
+from fly64_assets.science.options import TrainingOptions
+from fly64_assets.science.records import Measurement
+
+
+class SupervisedOptions(TrainingOptions):
+    """How the network is built, trained and applied."""
+
+
+def train(task: TrainingTask, options: SupervisedOptions) -> TrainingResult:
+    """Train on the true patches of a view."""
+    raise NotImplementedError
+
+
+def reconstruct(measurement: Measurement, options: SupervisedOptions, given: Given) -> Iterator[Estimate]:
+    """Apply the network to the whole scan."""
+    raise NotImplementedError
+
+
+SUPERVISED = MethodKind(
+    name="supervised",
+    meaning="supervised network, trained on the truth",
+    options=SupervisedOptions,
+    reconstruct=reconstruct,
+    trains="view",
+    learns_from="truth",
+    train=train,
+)

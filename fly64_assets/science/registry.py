@@ -1,0 +1,100 @@
+"""Records that packages register: kinds of methods, networks, metrics, file formats.
+
+Each sort has an entry-point group. The records that this package ships are registered in its own ``pyproject.toml``,
+the same way as those of anybody else's package; nothing in the code lists them. A record is imported when it is asked
+for by name, and not before.
+"""
+
+import difflib
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Generic, Protocol, TypeVar
+
+
+class Named(Protocol):
+    """A record that knows its own name."""
+
+    @property
+    def name(self) -> str:
+        """Name under which it is registered."""
+        ...
+
+
+Record = TypeVar("Record", bound=Named)
+
+
+class RegistryError(ValueError):
+    """A name that nobody registered, that two packages registered, or whose package cannot be imported."""
+
+
+@dataclass(frozen=True)
+class Registry(Generic[Record]):
+    """The records of one entry-point group.
+
+    Attributes:
+        group: entry-point group, for example ``fly64_assets.methods``.
+        noun: what one of them is called in messages, for example "kind of method".
+        record: type that every entry point must name.
+    """
+
+    group: str
+    noun: str
+    record: type[Record]
+
+    def names(self) -> tuple[str, ...]:
+        """All registered names, sorted; nothing is imported."""
+        return tuple(sorted(_entries(self.group)))
+
+    def get(self, name: str) -> Record:
+        """The record of a name.
+
+        Raises:
+            RegistryError: unknown (the message names the nearest), registered twice, not importable, or something
+                else than a record of this name.
+        """
+        found = self.entry_point(name)
+        try:
+            record = found.load()
+        except Exception as error:
+            message = f"{self.noun} {name!r} of {origin(found)} cannot be imported: {type(error).__name__}: {error}"
+            raise RegistryError(message) from error
+        if not isinstance(record, self.record) or record.name != name:
+            message = (
+                f"{self.noun} {name!r} of {origin(found)}: {found.value} is {record!r:.80}, "
+                f"expected a {self.record.__name__} of that name"
+            )
+            raise RegistryError(message)
+        return record
+
+    def entry_point(self, name: str) -> EntryPoint:
+        """Where a name comes from.
+
+        Raises:
+            RegistryError: unknown, or registered twice.
+        """
+        entries = _entries(self.group)
+        if name not in entries:
+            near = difflib.get_close_matches(name, entries, n=1)
+            hint = f"; did you mean {near[0]!r}?" if near else ""
+            message = f"unknown {self.noun} {name!r}{hint} (known: {', '.join(sorted(entries)) or 'none'})"
+            raise RegistryError(message)
+        first, *others = entries[name]
+        if others:
+            packages = ", ".join(origin(entry) for entry in entries[name])
+            message = f"{self.noun} {name!r} is registered by {packages}: uninstall one of them"
+            raise RegistryError(message)
+        return first
+
+
+def origin(entry: EntryPoint) -> str:
+    """The distribution that an entry point belongs to, with its version."""
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
+
+
+@cache
+def _entries(group: str) -> dict[str, tuple[EntryPoint, ...]]:
+    found: dict[str, dict[str, EntryPoint]] = {}
+    for entry in entry_points(group=group):  # one distribution may be found twice on the path
+        found.setdefault(entry.name, {}).setdefault(origin(entry) + entry.value, entry)
+    return {name: tuple(entries.values()) for name, entries in found.items()}
