@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,18 @@ def sha256_of(path: Path) -> str:
     """SHA256 of a file's content, as 64 lower-case hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cached_sha256_of(path: Path) -> str:
+    """SHA256 of a file, computed anew only when its size or its time of change differ from those last seen."""
+    state = path.stat()
+    return _sha256_of_state(path.resolve(), state.st_size, state.st_mtime_ns)
+
+
+@cache
+def _sha256_of_state(path: Path, size_bytes: int, changed_ns: int) -> str:
+    del size_bytes, changed_ns  # they name the state
+    return sha256_of(path)
 
 
 def record_of(path: Path) -> FileRecord:
