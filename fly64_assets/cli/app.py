@@ -68,9 +68,8 @@ def study(
         "logger": logger,
         "checkpointing": checkpointing,
     }
-    loaded = _with_overrides(
-        load_study(study_name), {name: value for name, value in given.items() if value is not None}
-    )
+    given = {name: value for name, value in given.items() if value is not None}
+    loaded = _with_overrides(load_study(study_name), given)
     os.environ["FLY64_STUDY"] = study_name
     request = StudyRequest(
         study=loaded,

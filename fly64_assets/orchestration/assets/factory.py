@@ -6,7 +6,7 @@ from typing import Any
 
 import dagster as dg
 
-from fly64_assets.orchestration.assets.launchpad import Overrides
+from fly64_assets.orchestration.assets.launchpad import NO_OVERRIDES, Overrides
 from fly64_assets.orchestration.catalog.io_manager import OPTIONAL
 from fly64_assets.orchestration.catalog.publishing import Metadata, PartitionRun, Publication
 from fly64_assets.orchestration.graph.columns import described
@@ -32,7 +32,7 @@ class Made:
     body: Body
     group: str
     kinds: frozenset[str]
-    overrides: Overrides = Overrides()
+    overrides: Overrides = NO_OVERRIDES
     pool: str | None = None
 
 

@@ -85,6 +85,10 @@ class Overrides:
         return parameters
 
 
+NO_OVERRIDES = Overrides()
+"""Nothing can be changed."""
+
+
 def _with_options(parameters: Any, given: dict[str, Any]) -> Any:
     known = set() if parameters.options is None else set(type(parameters.options).model_fields)
     unknown = sorted(set(given) - known)
@@ -119,7 +123,7 @@ def method_overrides(used: Mapping[str, Options], seeds: tuple[int, ...] = (), s
 def seed_overrides(seeds: tuple[int, ...], text: str) -> Overrides:
     """The field ``seed``; none for a study of several seeds, whose partitions hold a folder for each."""
     if len(seeds) != 1:
-        return Overrides()
+        return NO_OVERRIDES
     kind = SeedOptions.model_json_schema()["properties"][SEED]
     return Overrides({SEED: _field(SeedOptions, SEED, {**kind, "description": text}, str(seeds[0]))})
 

@@ -28,7 +28,7 @@ def settle_interrupted(instance: dg.DagsterInstance, graph: StudyGraph, data_roo
 
     def in_progress(dose: float, view: str) -> bool:  # as of now: a training may have begun since the line above
         items = [PartitionId(asset, f"{dose_key(dose)}|{view}") for asset in graph.cell_assets]
-        trainings = [item for item in items if graph.node(item.asset).family in ("trained_bundle", "training")]
+        trainings = [item for item in items if graph.node(item.asset).trains]
         history = RunHistory(instance, graph, trainings[0])
         return any(history.in_progress(item) for item in trainings)
 

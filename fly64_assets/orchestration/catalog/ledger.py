@@ -102,9 +102,7 @@ class TrainingLedger:
 def _with(value: dict[str, Any], section: str, job: JobKey, entry: dict[str, Any]) -> dict[str, Any]:
     entries = [known for known in value.get(section, []) if not _same(known, job)]
     entries.append(entry)
-    entries.sort(
-        key=lambda known: (known["dose"], known["view"], str(known.get("method")), known["gridsize"], known["seed"])
-    )
+    entries.sort(key=lambda each: (each["dose"], each["view"], str(each.get("method")), each["gridsize"], each["seed"]))
     return {**value, section: entries}
 
 

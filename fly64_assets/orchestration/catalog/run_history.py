@@ -42,12 +42,9 @@ class RunHistory:
         if not runs or runs[0].status not in FAILED:
             return None
         for record in self._instance.all_logs(runs[0].run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-            if (
-                record.step_key is not None
-                and record.dagster_event is not None
-                and record.step_key == item.asset_key.to_python_identifier()
-            ):
-                return failure_text(record.dagster_event.step_failure_data)
+            event = record.dagster_event
+            if event is not None and record.step_key == item.asset_key.to_python_identifier():
+                return failure_text(event.step_failure_data)
         return "its run ended before it was reached"
 
 

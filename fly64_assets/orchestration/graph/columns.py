@@ -32,7 +32,7 @@ _HISTORY = (
     (
         "train_loss",
         "float",
-        "Mean loss of the epoch: Poisson likelihood of counts, or distance from Y where the truth is learned.",
+        "Mean loss of the epoch: Poisson likelihood of counts, or distance from the truth.",
     ),
     ("validation_loss", "float", "The same on held-out patterns; the best epoch's weights are kept."),
     ("learning_rate", "float", "At the end of the epoch."),

@@ -80,6 +80,11 @@ class AssetNode:
         """The asset's sort: the first part of its name."""
         return self.name.split("/")[0]
 
+    @property
+    def trains(self) -> bool:
+        """Whether it holds trained networks."""
+        return self.family in (BUNDLE, TRAINING)
+
 
 class StudyGraph:
     """The nodes of a study, upstream before downstream, and its partitions."""

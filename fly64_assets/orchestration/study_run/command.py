@@ -113,9 +113,7 @@ def _print_summary(request: StudyRequest, freshness: Freshness, walking: Walk, c
     kept = len(walking.done) - computed
     say(f"{computed} partitions computed, {kept} were fresh, {len(walking.failed)} failed")
     for item in walking.selected:
-        entry = (
-            freshness.entry(item) if request.graph.node(item.asset).family in ("trained_bundle", "training") else None
-        )
+        entry = freshness.entry(item) if request.graph.node(item.asset).trains else None
         for name, record in entry.files.items() if entry is not None else ():
             if files.is_bundle(name):
                 say(f"bundle {item.folder}/{name}  sha256 {record.sha256}")
