@@ -33,8 +33,9 @@ def reconstruction(run: PartitionRun[ReconstructionParameters]) -> Metadata:
     """
     require_place(run)
     made = Results()
-    for seed, split in ((seed, split) for seed in run.parameters.seeds for split in SPLITS):
-        _keep(run, made, _follow(run, seed, split), seed, split)
+    for seed in run.parameters.seeds:
+        for split in SPLITS:
+            _keep(run, made, _follow(run, seed, split), seed, split)
     made.costs |= {"train": {str(seed): spent for seed, spent in _training_costs(run)}}
     run.write_json(files.COSTS, made.costs)
     run.write_json(files.EXPLANATIONS, made.explanations)
@@ -146,5 +147,7 @@ def _bundle(run: PartitionRun[ReconstructionParameters], seed: int) -> Path | No
 
 def _training_costs(run: PartitionRun[ReconstructionParameters]) -> Iterator[tuple[int, dict[str, Any]]]:
     source = _trained(run)
-    for seed in run.parameters.seeds if source is not None else ():
+    if source is None:
+        return
+    for seed in run.parameters.seeds:
         yield seed, read_json(source.path(run.parameters.folder_of(seed) + files.COSTS))

@@ -131,10 +131,10 @@ class ScoredCell:
 
     def costs(self) -> pd.DataFrame:
         """CPU-seconds and training patterns of each method; what it starts from included."""
-        keys = [(seed, split) for seed in self.parameters.seeds for split in SPLITS]
         rows = [
             {"seed": seed, "split": split, "method": method, "metric": metric, "value": value}
-            for seed, split in keys
+            for seed in self.parameters.seeds
+            for split in SPLITS
             for method in self.results
             for metric, value in self._cost_of(method, seed, split)
         ]

@@ -21,7 +21,9 @@ def overlap_view(run: PartitionRun[ViewParameters]) -> Metadata:
     The same positions are kept at every dose and for every seed. A view that keeps too few train
     positions still materializes, marked as not trainable with the reason.
     """
-    summaries = {seed: {split: _make_split(run, split, seed) for split in SPLITS} for seed in run.parameters.seeds}
+    summaries: dict[int, dict[Split, ViewSummary]] = {
+        seed: {split: _make_split(run, split, seed) for split in SPLITS} for seed in run.parameters.seeds
+    }
     first = summaries[run.parameters.first_seed]
     run.write_json(files.OVERLAP_METRICS, metrics_bundle(run.parameters.view_name, summaries))
     return {

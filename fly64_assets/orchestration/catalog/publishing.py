@@ -27,7 +27,7 @@ from fly64_assets.science.records import ProgressListener
 from fly64_assets.storage import FileRecord, StagedFolder, content_digest, digest_of, staged
 from fly64_assets.study.parameters import Parameters
 
-Read = TypeVar("Read", bound=Parameters)
+Read = TypeVar("Read", bound=Parameters, covariant=True)
 
 
 class NotHereError(Exception):
