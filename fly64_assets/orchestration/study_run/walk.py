@@ -103,7 +103,7 @@ class Walk:
         seconds = time.monotonic() - self._started.pop(item)
         if "died" in message:
             worker.forget()
-            cause = f"its process ended with code {message['died']} (killed, or out of memory)"
+            cause = f"its process {message['died']}"
             outcome = RunOutcome(item, "", success=False, cause=cause, seconds=seconds)
         else:
             worker.task = None
