@@ -22,7 +22,7 @@ from fly64_assets.science.physics.object import make_object
 from fly64_assets.science.physics.probe import make_probe, require_even, unit_intensity
 from fly64_assets.science.physics.scan_positions import make_positions
 from fly64_assets.science.randomness import named_rng
-from fly64_assets.science.records import Reconstruction, Scan
+from fly64_assets.science.records import Reconstruction, Scan, current_origin
 
 PartOptions = TypeVar("PartOptions", bound=Options)
 
@@ -200,6 +200,7 @@ def read_scan(path: Path) -> Scan:
         path, ("objectGuess", "probeGuess", "xcoords", "ycoords", "scan_index", "metadata"), ("measured_counts",)
     )
     plain: dict[str, Any] = json.loads(str(arrays["metadata"][()]))
+    plain["object_origin"] = current_origin(plain.get("object_origin", "truth"))
     positions = np.stack([arrays["xcoords"], arrays["ycoords"]], axis=1)
     return Scan(
         arrays["objectGuess"], arrays["probeGuess"], positions, arrays["scan_index"],
