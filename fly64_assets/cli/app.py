@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -13,6 +13,9 @@ from rich.console import Console
 
 from fly64_assets.storage import DataRootBusyError, data_root_lock
 from fly64_assets.study import Study, StudyError, data_root_of, dose_key, load_study
+
+if TYPE_CHECKING:
+    from fly64_assets.science.interop.record import FileFormat
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
@@ -103,21 +106,30 @@ def validate(file: Annotated[Path, typer.Argument(help="A DATA-001 file.")]) -> 
 
 @app.command(name="import", epilog="Example: fly64 import beamline.npz dataset.npz --values intensity")
 def import_file(
-    raw: Annotated[Path, typer.Argument(help="NPZ in a raw layout, CXI, or a Ptychodus product (with --diffraction).")],
+    raw: Annotated[Path, typer.Argument(help="NPZ in a raw layout, CXI, a Ptychodus product, or an installed format.")],
     out: Annotated[Path, typer.Argument(help="The DATA-001 file to write; must not exist.")],
-    diffraction: Annotated[Path | None, typer.Option(help="Ptychodus diffraction file of the product.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, nhw or hwn.")] = "auto",
-    values: Annotated[str, typer.Option(help="auto, intensity or amplitude.")] = "auto",
-    dc: Annotated[str, typer.Option(help="Where the zero frequency is: centre or corner.")] = "centre",
+    diffraction: Annotated[Path | None, typer.Option(help="Ptychodus: diffraction file of the product.")] = None,
+    layout: Annotated[str | None, typer.Option(help="NPZ: auto, nhw or hwn.")] = None,
+    values: Annotated[str | None, typer.Option(help="NPZ: auto, intensity or amplitude.")] = None,
+    dc: Annotated[str | None, typer.Option(help="NPZ: where the zero frequency is: centre or corner.")] = None,
     photons_per_pattern: Annotated[
-        float | None, typer.Option(help="Scale data in arbitrary units to this dose.")
+        float | None, typer.Option(help="NPZ: scale data in arbitrary units to this dose.")
     ] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Any option of the format, as NAME=VALUE.")] = None,
+    format_name: Annotated[str | None, typer.Option("--format", help="Of RAW, where it is not recognised.")] = None,
 ) -> None:
-    """Convert other layouts into a DATA-001 dataset; the input is never changed."""
+    """Convert other layouts into a DATA-001 dataset; the input is never changed. `fly64 methods --all` lists formats."""
     from fly64_assets.cli.conversion import import_dataset
 
-    options = {"layout": layout, "values": values, "dc": dc, "photons_per_pattern": photons_per_pattern}
-    summary = import_dataset(raw, out, diffraction=diffraction, raw_options=options)
+    flags = {
+        "diffraction": diffraction,
+        "layout": layout,
+        "values": values,
+        "dc": dc,
+        "photons_per_pattern": photons_per_pattern,
+    }
+    given = {name: value for name, value in flags.items() if value is not None} | _pairs(option or [])
+    summary = import_dataset(raw, out, _formats(), given, name=format_name)
     sys.stdout.write(json.dumps(summary, indent=2, sort_keys=True, default=str) + "\n")
 
 
@@ -125,12 +137,30 @@ def import_file(
 def export(
     source: Annotated[Path, typer.Argument(help="A DATA-001 dataset (.npz) or a reconstruction's product (.h5).")],
     out: Annotated[Path, typer.Argument(help="product.h5 for Ptychodus, name.cxi for CXI; must not exist.")],
+    format_name: Annotated[str | None, typer.Option("--format", help="Of OUT, where its ending fits several.")] = None,
 ) -> None:
-    """Write a dataset or a reconstruction for other programs: Ptychodus HDF5 or CXI, by the ending of OUT."""
+    """Write a dataset or a reconstruction for other programs: in an installed format, by the ending of OUT."""
     from fly64_assets.cli.conversion import export_file
 
-    for written in export_file(source, out):
+    for written in export_file(source, out, _formats(), name=format_name):
         console.print(str(written), markup=False, highlight=False)
+
+
+def _formats() -> list["FileFormat"]:
+    from fly64_assets.cli.conversion import installed_formats
+
+    formats, skipped = installed_formats()
+    for line in skipped:
+        errors.print(f"fly64: {line}", markup=False, highlight=False)
+    return formats
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    unclear = [text for text in texts if "=" not in text]
+    if unclear:
+        message = f"--option expects NAME=VALUE, got {unclear[0]!r}"
+        raise ValueError(message)
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 @app.command(epilog="Example: fly64 inspect data/quick/trained_bundle/dose_1000/dense/gs2/wts.h5.zip")
@@ -187,6 +217,20 @@ def environment(study_name: StudyOption = "quick") -> None:
     sys.stdout.write("unset DAGSTER_MODULE_NAME\n")
     for name, value in variables.items():
         sys.stdout.write(f"export {name}='{value}'\n")
+
+
+@app.command(epilog="Example: fly64 methods unrolled   (its options)   fly64 methods --all   (networks, formats, ...)")
+def methods(
+    kind: Annotated[str, typer.Argument(help="Kind of method, network, metric or format whose options to list.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Networks, metrics and file formats as well.")] = False,
+) -> None:
+    """List what is installed: kinds of methods, and where each comes from; or the options of one KIND."""
+    from fly64_assets.cli.listing import print_installed, print_options
+
+    if kind:
+        print_options(kind, console)
+    else:
+        print_installed(console, everything=everything)
 
 
 def _with_overrides(loaded: Study, given: dict[str, Any]) -> Study:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -33,14 +33,18 @@ def sha256_of(path: Path) -> str:
 
 
 def cached_sha256_of(path: Path) -> str:
-    """SHA256 of a file, computed anew only when its size or its time of change differ from those last seen."""
-    state = path.stat()
-    return _sha256_of_state(path.resolve(), state.st_size, state.st_mtime_ns)
+    """SHA256 of a file that is asked for again and again, hashed once by this process until it changes.
+
+    A change is seen by the file's size and times, as the system records them; use :func:`sha256_of` where a file may
+    be tampered with.
+    """
+    status = path.stat()
+    return _sha256_at(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
 
 
-@cache
-def _sha256_of_state(path: Path, size_bytes: int, changed_ns: int) -> str:
-    del size_bytes, changed_ns  # they name the state
+@lru_cache(maxsize=64)
+def _sha256_at(path: Path, size: int, modified_ns: int, changed_ns: int) -> str:
+    del size, modified_ns, changed_ns  # they only tell one state of the file from another
     return sha256_of(path)
 
 
