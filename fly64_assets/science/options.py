@@ -4,19 +4,78 @@ Pydantic only: importing this module costs neither torch nor Dagster. The study 
 functions take them as arguments. The options of a kind of method stand in the kind's own module.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, PydanticKnownError, core_schema
+
+from fly64_assets.science.registry import registered
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 PositiveInt = Annotated[int, Field(ge=1)]
 
 
+_SCALARS = ("bool", "int", "float", "str")
+_NO_SCHEMA = ("default", "metadata", "serialization", "expected")
+
+
+def _make_scalars_strict(schema: Any) -> None:
+    """Let no scalar of a core schema take a value of another type: neither true nor 1.0 for 1."""
+    if isinstance(schema, list):
+        for inner in schema:
+            _make_scalars_strict(inner)
+    if not isinstance(schema, dict):
+        return
+    if schema.get("type") in _SCALARS:
+        schema["strict"] = True
+    elif schema.get("type") == "literal" and all(type(value) is int for value in schema["expected"]):
+        literal = cast("CoreSchema", dict(schema))
+        schema.clear()
+        schema.update(core_schema.no_info_before_validator_function(_whole_number, literal))
+        return
+    for key, inner in schema.items():
+        if key not in _NO_SCHEMA:
+            _make_scalars_strict(inner)
+
+
+def _whole_number(value: Any) -> Any:
+    if type(value) is not int:
+        raise PydanticKnownError("int_type")
+    return value
+
+
 class Options(BaseModel):
-    """Base of all option records: frozen, unknown fields refused, no NaN or infinity."""
+    """Base of all option records: frozen, unknown fields refused, no NaN or infinity, no scalar of another type.
+
+    ``true`` and ``"1"`` are no numbers and ``1`` is no text; a whole number may stand where any number may.
+    A validation context that is a dictionary learns which record read which mapping, by the mapping's id.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The schema of pydantic, its scalars strict; strict throughout, it would refuse a list for a tuple."""
+        schema = handler(source)
+        _make_scalars_strict(schema)
+        return schema
+
+    @model_validator(mode="before")
+    @classmethod
+    def _note_reader(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(info.context, dict) and isinstance(value, Mapping):
+            info.context[id(value)] = cls
+        return value
 
 
 class ProbeOptions(Options):
@@ -70,7 +129,9 @@ class ScanOptions(Options):
 
     source: Literal["synthetic", "base_npz", "measured"] = "synthetic"
     file: str | None = Field(default=None, description="Path, or $NAME of an environment variable that holds it.")
-    patch_size_px: PositiveInt = Field(default=64, description="N; a measured detector is cropped to it.")
+    patch_size_px: int = Field(
+        default=64, ge=4, le=4096, multiple_of=2, description="N, even; a measured detector is cropped to it."
+    )
     probe: ProbeOptions = ProbeOptions()
     object: ObjectOptions = ObjectOptions()
     positions: PositionOptions = PositionOptions()
@@ -86,6 +147,18 @@ class ScanOptions(Options):
         if self.source != "synthetic" and not self.file:
             message = f"scan.source is {self.source!r}: name the input in scan.file (a path or $ENVIRONMENT_VARIABLE)"
             raise ValueError(message)
+        return self
+
+    @model_validator(mode="after")
+    def _patch_fits(self) -> "ScanOptions":
+        if self.source == "synthetic" and self.object.kind != "file":
+            needed, shape = self.patch_size_px + 2 * self.positions.margin_px, self.object.shape_px
+            if needed > min(shape):
+                message = (
+                    f"an object of {shape[0]} x {shape[1]} px holds no patch of {self.patch_size_px} px with a margin "
+                    f"of {self.positions.margin_px} px: enlarge object.shape_px, or lower patch_size_px or margin_px"
+                )
+                raise ValueError(message)
         return self
 
 
@@ -178,6 +251,12 @@ class TrainingOptions(Options):
     deterministic: bool = True
     max_minutes: PositiveFloat | None = Field(default=None, description="Time budget; breaks determinism.")
     threads: PositiveInt = 1
+
+    @field_validator("network")
+    @classmethod
+    def _registered_network(cls, name: str) -> str:
+        registered("fly64_assets.networks", "network", name)
+        return name
 
 
 class ScoringOptions(Options):
