@@ -34,7 +34,7 @@ def faults_of(error: ValidationError, file: StudyFile, overrides: Mapping[str, A
         if each["type"] == "too_short" and tuple(each["loc"]) in parents:  # its items are refused one by one
             continue
         place = _place_of(each, file.content)
-        if each["type"] == "extra_forbidden" and place in told:  # that it is no name
+        if each["type"] in ("extra_forbidden", "unknown_field") and place in told:  # that it is no name
             continue
         placed.append((line_of(place, file.marks, overrides), place, each))
     placed.sort(key=lambda item: item[0] or 0)

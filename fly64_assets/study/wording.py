@@ -201,7 +201,8 @@ _BOUND_WORDS = {"gt": "above", "ge": "at least", "lt": "below", "le": "at most"}
 
 def _bound(found: Found) -> str:
     bounds = _bounds(found)
-    expected = " and ".join(f"{_BOUND_WORDS[name]} {plain_number(float(bound))}" for name, bound in bounds.items())
+    told = {name: bound for name, bound in bounds.items() if abs(bound) < _LOOKS_FINE or name in found.context}
+    expected = " and ".join(f"{_BOUND_WORDS[name]} {plain_number(float(bound))}" for name, bound in told.items())
     too = "small" if found.fault.startswith("greater") else "large"
     if not _FRACTION_NAME.fullmatch(found.name) or max(bounds.values()) > 1:
         return f"{found.text} is too {too}: expected {expected}"
