@@ -12,12 +12,13 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.contract.dataset_file import DatasetWriter
 from fly64_assets.science.networks.bundle import read_bundle
-from fly64_assets.science.networks.lightning_modules import Checkpoint
-from fly64_assets.science.networks.training import CHECKPOINT_FILE, train_network
+from fly64_assets.science.networks.lightning_modules import Checkpoint, MovingAverage
+from fly64_assets.science.networks.training import CHECKPOINT_FILE, TrainingJob, train_network
 from fly64_assets.science.networks.training_task import TrainingTask
 from fly64_assets.science.options import ExecutionOptions, TrainingOptions, ViewOptions
 from fly64_assets.science.physics.diffraction import extract_patches
@@ -204,6 +205,45 @@ def test_stages_and_width_are_those_of_the_options(dataset, tmp_path):
     assert (bundle.manifest.network.stages, bundle.manifest.network.width) == (3, 6)
     assert len(bundle.network().stages) == 3
     assert bundle.weights["stages.0.correct.enter.0.0.weight"].shape[0] == 6
+
+
+def test_the_average_follows_its_formula_and_validation_sees_it_alone():
+    """One weight that goes 1, 2, 3: the average starts at 1 and forgets by min(0.98, n / (n + 10)) at step n."""
+    average, module, trainer = MovingAverage(), LightningModule(), mock.create_autospec(Trainer, instance=True)
+    module.network = torch.nn.Linear(1, 1, bias=False)
+    weight = module.network.weight.requires_grad_(False)
+    expected = 1.0
+    for step, value in enumerate((1.0, 2.0, 3.0), start=1):
+        weight.fill_(value)
+        average.on_train_batch_end(trainer, module)
+        if step > 1:
+            decay = step / (step + 10)
+            expected = decay * expected + (1 - decay) * value
+    average.on_validation_start(trainer, module)
+    assert float(weight) == pytest.approx(expected, rel=1e-6)
+    average.on_validation_end(trainer, module)
+    assert float(weight) == 3.0
+    assert float(average.weights()["weight"]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("learns_from", "view"), [("counts", GROUPS), ("truth", SINGLES)])
+def test_the_recorded_loss_is_that_of_the_weights_in_the_bundle(dataset, tmp_path, learns_from, view):
+    """Those are averages: were the last weights validated instead, the losses would differ."""
+    seen = []
+    options = QUICK.model_copy(update={"epochs": 2, "learning_rate": 2e-2})
+    trained = train(dataset, tmp_path, view=view, options=options, learns_from=learns_from)
+    source = read_dataset(dataset)
+    task = TrainingTask(source=dataset, view=view, seed=1, work_dir=tmp_path, provenance={})
+    job = TrainingJob(source.measurement, source.object_patches if learns_from == "truth" else None, task, options)
+    data = job.batches(job.layouts())
+    module = job.module(data.batches_per_epoch)
+    module.network.load_state_dict(read_bundle(trained.bundle_path).network().state_dict())
+    weights = []
+    with mock.patch.object(module, "log", lambda _, loss, batch_size: (seen.append(loss), weights.append(batch_size))):
+        for index, batch in enumerate(data.val_dataloader()):
+            module.validation_step(batch, index)
+    assert trained.final_loss == min(row["validation_loss"] for row in trained.history)
+    assert np.average(seen, weights=weights) == pytest.approx(trained.final_loss, rel=1e-5)
 
 
 def test_how_it_is_executed_does_not_change_the_result(dataset, trained, tmp_path):
