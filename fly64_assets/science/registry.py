@@ -9,19 +9,10 @@ import difflib
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 
-class Named(Protocol):
-    """A record that knows its own name."""
-
-    @property
-    def name(self) -> str:
-        """Name under which it is registered."""
-        ...
-
-
-Record = TypeVar("Record", bound=Named)
+Record = TypeVar("Record")
 
 
 class RegistryError(ValueError):
@@ -35,7 +26,7 @@ class Registry(Generic[Record]):
     Attributes:
         group: entry-point group, for example ``fly64_assets.methods``.
         noun: what one of them is called in messages, for example "kind of method".
-        record: type that every entry point must name.
+        record: type that every entry point must name; it has a ``name``.
     """
 
     group: str
@@ -59,7 +50,7 @@ class Registry(Generic[Record]):
         except Exception as error:
             message = f"{self.noun} {name!r} of {origin(found)} cannot be imported: {type(error).__name__}: {error}"
             raise RegistryError(message) from error
-        if not isinstance(record, self.record) or record.name != name:
+        if not isinstance(record, self.record) or getattr(record, "name", None) != name:
             message = (
                 f"{self.noun} {name!r} of {origin(found)}: {found.value} is {record!r:.80}, "
                 f"expected a {self.record.__name__} of that name"
