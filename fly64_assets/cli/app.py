@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from pydantic import ValidationError
@@ -13,6 +13,9 @@ from rich.console import Console
 
 from fly64_assets.storage import DataRootBusyError, data_root_lock
 from fly64_assets.study import Study, StudyError, data_root_of, dose_key, load_study
+
+if TYPE_CHECKING:
+    from fly64_assets.science.interop.record import FileFormat
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
 console = Console(soft_wrap=True)
@@ -58,7 +61,7 @@ def study(
     """Materialize whatever is missing or stale, upstream first, and print where the report and the bundles are."""
     from fly64_assets.orchestration.study_run.command import StudyRequest, list_plan, run_study
 
-    overrides = {
+    given = {
         "epochs": epochs,
         "batch_size": batch_size,
         "n_images": n_images,
@@ -68,17 +71,15 @@ def study(
         "logger": logger,
         "checkpointing": checkpointing,
     }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    loaded = _with_training_overrides(load_study(study_name), given)
+    given = {name: value for name, value in given.items() if value is not None}
+    loaded = _with_overrides(load_study(study_name), given)
     os.environ["FLY64_STUDY"] = study_name
     request = StudyRequest(
         study=loaded,
         data_root=data_root_of(loaded),
         doses=_doses(loaded, doses),
-        views=_names(loaded, views),
-        gridsize=gridsize,
+        views=[view for view in _names(loaded, views) if gridsize in (None, loaded.views[view].gridsize)],
         jobs=jobs,
-        training_overrides=given,
     )
     if dry_run:
         list_plan(request, console)
@@ -105,21 +106,30 @@ def validate(file: Annotated[Path, typer.Argument(help="A DATA-001 file.")]) -> 
 
 @app.command(name="import", epilog="Example: fly64 import beamline.npz dataset.npz --values intensity")
 def import_file(
-    raw: Annotated[Path, typer.Argument(help="NPZ in a raw layout, CXI, or a Ptychodus product (with --diffraction).")],
+    raw: Annotated[Path, typer.Argument(help="NPZ in a raw layout, CXI, a Ptychodus product, or an installed format.")],
     out: Annotated[Path, typer.Argument(help="The DATA-001 file to write; must not exist.")],
-    diffraction: Annotated[Path | None, typer.Option(help="Ptychodus diffraction file of the product.")] = None,
-    layout: Annotated[str, typer.Option(help="auto, nhw or hwn.")] = "auto",
-    values: Annotated[str, typer.Option(help="auto, intensity or amplitude.")] = "auto",
-    dc: Annotated[str, typer.Option(help="Where the zero frequency is: centre or corner.")] = "centre",
+    diffraction: Annotated[Path | None, typer.Option(help="Ptychodus: diffraction file of the product.")] = None,
+    layout: Annotated[str | None, typer.Option(help="NPZ: auto, nhw or hwn.")] = None,
+    values: Annotated[str | None, typer.Option(help="NPZ: auto, intensity or amplitude.")] = None,
+    dc: Annotated[str | None, typer.Option(help="NPZ: where the zero frequency is: centre or corner.")] = None,
     photons_per_pattern: Annotated[
-        float | None, typer.Option(help="Scale data in arbitrary units to this dose.")
+        float | None, typer.Option(help="NPZ: scale data in arbitrary units to this dose.")
     ] = None,
+    option: Annotated[list[str] | None, typer.Option(help="Any option of the format, as NAME=VALUE.")] = None,
+    format_name: Annotated[str | None, typer.Option("--format", help="Of RAW, where it is not recognised.")] = None,
 ) -> None:
-    """Convert other layouts into a DATA-001 dataset; the input is never changed."""
+    """Convert other layouts into a DATA-001 dataset; the input is never changed. `fly64 methods --all`: formats."""
     from fly64_assets.cli.conversion import import_dataset
 
-    options = {"layout": layout, "values": values, "dc": dc, "photons_per_pattern": photons_per_pattern}
-    summary = import_dataset(raw, out, diffraction=diffraction, raw_options=options)
+    flags = {
+        "diffraction": diffraction,
+        "layout": layout,
+        "values": values,
+        "dc": dc,
+        "photons_per_pattern": photons_per_pattern,
+    }
+    given = {name: value for name, value in flags.items() if value is not None} | _pairs(option or [])
+    summary = import_dataset(raw, out, _formats(), given, name=format_name)
     sys.stdout.write(json.dumps(summary, indent=2, sort_keys=True, default=str) + "\n")
 
 
@@ -127,12 +137,30 @@ def import_file(
 def export(
     source: Annotated[Path, typer.Argument(help="A DATA-001 dataset (.npz) or a reconstruction's product (.h5).")],
     out: Annotated[Path, typer.Argument(help="product.h5 for Ptychodus, name.cxi for CXI; must not exist.")],
+    format_name: Annotated[str | None, typer.Option("--format", help="Of OUT, where its ending fits several.")] = None,
 ) -> None:
-    """Write a dataset or a reconstruction for other programs: Ptychodus HDF5 or CXI, by the ending of OUT."""
+    """Write a dataset or a reconstruction for other programs: in an installed format, by the ending of OUT."""
     from fly64_assets.cli.conversion import export_file
 
-    for written in export_file(source, out):
+    for written in export_file(source, out, _formats(), name=format_name):
         console.print(str(written), markup=False, highlight=False)
+
+
+def _formats() -> list["FileFormat"]:
+    from fly64_assets.cli.conversion import installed_formats
+
+    formats, skipped = installed_formats()
+    for line in skipped:
+        errors.print(f"fly64: {line}", markup=False, highlight=False)
+    return formats
+
+
+def _pairs(texts: list[str]) -> dict[str, str]:
+    unclear = [text for text in texts if "=" not in text]
+    if unclear:
+        message = f"--option expects NAME=VALUE, got {unclear[0]!r}"
+        raise ValueError(message)
+    return {name: value for name, _, value in (text.partition("=") for text in texts)}
 
 
 @app.command(epilog="Example: fly64 inspect data/quick/trained_bundle/dose_1000/dense/gs2/wts.h5.zip")
@@ -175,7 +203,7 @@ def environment(study_name: StudyOption = "quick") -> None:
     loaded = load_study(study_name)
     root = data_root_of(loaded)
     first = dose_key(loaded.doses[0])
-    view = next((name for name, options in loaded.views.items() if options.gridsize > 1), "baseline")
+    view = next((name for name, options in loaded.views.items() if options.gridsize > 1), next(iter(loaded.views)))
     variables = {
         "FLY64_STUDY": study_name,
         "DAGSTER_HOME": str(dagster_home(root, loaded.name)),
@@ -191,18 +219,37 @@ def environment(study_name: StudyOption = "quick") -> None:
         sys.stdout.write(f"export {name}='{value}'\n")
 
 
-def _with_training_overrides(loaded: Study, given: dict) -> Study:
-    from fly64_assets.science.options import TrainingOptions
+@app.command(epilog="Example: fly64 methods unrolled   (its options)   fly64 methods --all   (networks, formats, ...)")
+def methods(
+    kind: Annotated[str, typer.Argument(help="Kind of method, network, metric or format whose options to list.")] = "",
+    everything: Annotated[bool, typer.Option("--all", help="Networks, metrics and file formats as well.")] = False,
+) -> None:
+    """List what is installed: kinds of methods, and where each comes from; or the options of one KIND."""
+    from fly64_assets.cli.listing import print_installed, print_options
 
-    for network in {options.network for options in loaded.views.values()} if given else ():
-        current = loaded.training.get(network, TrainingOptions())
-        try:
-            options = TrainingOptions.model_validate({**current.model_dump(), **given})
-        except ValidationError as error:
-            faults = [f"--{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
-            raise StudyError("; ".join(faults).replace("_", "-")) from None
-        loaded = loaded.with_training(network, options)
-    return loaded
+    if kind:
+        print_options(kind, console)
+    else:
+        print_installed(console, everything=everything)
+
+
+def _with_overrides(loaded: Study, given: dict[str, Any]) -> Study:
+    """The study with options of this run: of every method that trains, and of how runs are executed."""
+    from fly64_assets.science.options import ExecutionOptions
+
+    execution = {name: value for name, value in given.items() if name in ExecutionOptions.model_fields}
+    options = {name: value for name, value in given.items() if name not in execution}
+    methods = {}
+    try:
+        for name, entry in loaded.methods.items():
+            fields = {key: value for key, value in options.items() if key in type(entry.options).model_fields}
+            changed = {**entry.options.model_dump(), **(fields if entry.trainable else {})}
+            methods[name] = entry.model_copy(update={"options": type(entry.options).model_validate(changed)})
+        executed = ExecutionOptions.model_validate({**loaded.execution.model_dump(), **execution})
+    except ValidationError as error:
+        faults = [f"--{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+        raise StudyError("; ".join(faults).replace("_", "-")) from None
+    return loaded.with_changes(methods=methods, execution=executed)
 
 
 def _doses(loaded: Study, text: str) -> list[str]:

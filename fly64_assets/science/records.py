@@ -27,6 +27,17 @@ ObjectOrigin = Literal["truth", "reference"]
 """Whether the object of a scan is known exactly, or was itself reconstructed from measured counts (the reference)."""
 
 
+def current_origin(word: str) -> str:
+    """An object's origin in the words of this version; a file may also say "unknown".
+
+    Files of older versions have a longer word for a reference, which ends in it.
+
+    >>> current_origin("solver_reference"), current_origin("truth"), current_origin("unknown")
+    ('reference', 'truth', 'unknown')
+    """
+    return "reference" if word.endswith("reference") else word
+
+
 @dataclass(frozen=True, slots=True)
 class MethodRole:
     """What the comparison and the report know of a method besides its scores.
@@ -63,7 +74,7 @@ class Scan:
         probe: incoherent modes; the sum of their intensities is the incident intensity.
         positions_xy_px: patch centres in object pixels; ``patch[i, j] = object(y + i - N/2, x + j - N/2)``.
         scan_index: order of acquisition.
-        object_origin: "truth", or "pty_chi_reference" for a measured scan.
+        object_origin: "truth", or "reference" for a measured scan.
         measured_counts: integer counts per pattern, DC centred, of a measured scan; None if simulated.
         pixel_size_m: object-plane pixel size; a study without a physical scale uses 1e-8 m.
         photon_energy_ev: photon energy, for exported files.
@@ -121,7 +132,7 @@ class Dataset:
 
     Attributes:
         measurement: what solvers see.
-        object: full ground-truth object (a pty-chi reference for measured scans).
+        object: full ground-truth object (a reference for measured scans).
         object_patches: ground-truth patch of each pattern, same order; None if the file has none.
         scan_index: index of each pattern in the whole scan.
         metadata: the file's JSON metadata (see ``contract.METADATA_KEYS``).
@@ -142,7 +153,7 @@ class Reconstruction:
         object: the estimate, rows x columns.
         probe: the probe that was used or refined.
         positions_xy_px: patch centres that contributed.
-        method: one of :data:`METHODS` (or "reference" for a measured scan's own reconstruction).
+        method: its label in the study (or "reference" for a measured scan's own reconstruction).
         loss_epochs: 1-based epoch numbers of ``loss_values``; empty for a network.
         loss_values: the solver's own loss.
         cpu_seconds: process CPU time of the reconstruction, imports apart.
@@ -171,7 +182,7 @@ class Progress:
     """One report of long work.
 
     Attributes:
-        stage: what is running, e.g. "train pinn", "pty_chi train split".
+        stage: what is running, e.g. "train NAME", "NAME train split" of a method.
         done: units finished.
         total: units in all; 0 if unknown.
         loss: current loss, if there is one.

@@ -16,15 +16,15 @@ import scipy.fft
 from fly64_assets.science.contract.dataset_file import read_dataset
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
-from fly64_assets.science.options import ObjectOptions, ProbeOptions, ScanOptions
+from fly64_assets.science.options import FileObject, FileProbe, Options, ScanOptions
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.physics.object import make_object
 from fly64_assets.science.physics.probe import make_probe, require_even, unit_intensity
 from fly64_assets.science.physics.scan_positions import make_positions
 from fly64_assets.science.randomness import named_rng
-from fly64_assets.science.records import Reconstruction, Scan
+from fly64_assets.science.records import Reconstruction, Scan, current_origin
 
-FileOptions = TypeVar("FileOptions", ProbeOptions, ObjectOptions)
+PartOptions = TypeVar("PartOptions", bound=Options)
 
 _LIMIT_BYTES = 16 << 30
 PUBLIC_DATA = (
@@ -80,11 +80,11 @@ def make_scan(options: ScanOptions) -> Scan:
     return Scan(obj, probe, positions, np.arange(len(positions)), **_scale_of(options))
 
 
-def _with_file(options: FileOptions) -> FileOptions:
+def _with_file(options: PartOptions) -> PartOptions:
     """The options with their input file found, if they name one."""
-    if options.kind != "file":
+    if not isinstance(options, FileProbe | FileObject):
         return options
-    return options.model_copy(update={"file": str(resolve_input_file(options.file or ""))})
+    return options.model_copy(update={"file": str(resolve_input_file(options.file))})
 
 
 def _scale_of(options: ScanOptions) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def read_measured_scan(options: ScanOptions) -> Scan:
     index = arrays.get("scan_index", np.arange(len(positions))).astype(np.int64)
     probe = _measured_probe(options, arrays, size, path)
     unknown = np.ones((rows, columns), np.complex64)
-    return Scan(unknown, probe, positions, index, "pty_chi_reference", np.ascontiguousarray(counts), **scale)
+    return Scan(unknown, probe, positions, index, "reference", np.ascontiguousarray(counts), **scale)
 
 
 def with_reference(scan: Scan, reconstruction: Reconstruction) -> Scan:
@@ -164,7 +164,7 @@ def with_reference(scan: Scan, reconstruction: Reconstruction) -> Scan:
         raise ValueError(message)
     probe = unit_intensity(reconstruction.probe)
     return dataclasses.replace(
-        scan, object=reconstruction.object.astype(np.complex64), probe=probe, object_origin="pty_chi_reference"
+        scan, object=reconstruction.object.astype(np.complex64), probe=probe, object_origin="reference"
     )
 
 
@@ -200,6 +200,7 @@ def read_scan(path: Path) -> Scan:
         path, ("objectGuess", "probeGuess", "xcoords", "ycoords", "scan_index", "metadata"), ("measured_counts",)
     )
     plain: dict[str, Any] = json.loads(str(arrays["metadata"][()]))
+    plain["object_origin"] = current_origin(plain.get("object_origin", "truth"))
     positions = np.stack([arrays["xcoords"], arrays["ycoords"]], axis=1)
     return Scan(
         arrays["objectGuess"], arrays["probeGuess"], positions, arrays["scan_index"],

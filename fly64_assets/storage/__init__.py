@@ -1,6 +1,6 @@
 """Digests, staged folders, atomic writes. Every file that the platform keeps passes through here."""
 
-from fly64_assets.storage.digests import FileRecord, content_digest, digest_of, record_of, sha256_of
+from fly64_assets.storage.digests import FileRecord, cached_sha256_of, content_digest, digest_of, record_of, sha256_of
 from fly64_assets.storage.files import (
     DataRootBusyError,
     data_root_lock,
@@ -17,6 +17,7 @@ __all__ = [
     "DataRootBusyError",
     "FileRecord",
     "StagedFolder",
+    "cached_sha256_of",
     "content_digest",
     "data_root_lock",
     "digest_of",

@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,22 @@ def sha256_of(path: Path) -> str:
     """SHA256 of a file's content, as 64 lower-case hex digits."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def cached_sha256_of(path: Path) -> str:
+    """SHA256 of a file that is asked for again and again, hashed once by this process until it changes.
+
+    A change is seen by the file's size and times, as the system records them; use :func:`sha256_of` where a file may
+    be tampered with.
+    """
+    status = path.stat()
+    return _sha256_at(path.resolve(), status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+
+
+@lru_cache(maxsize=64)
+def _sha256_at(path: Path, size: int, modified_ns: int, changed_ns: int) -> str:
+    del size, modified_ns, changed_ns  # they only tell one state of the file from another
+    return sha256_of(path)
 
 
 def record_of(path: Path) -> FileRecord:

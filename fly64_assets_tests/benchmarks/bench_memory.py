@@ -16,8 +16,8 @@ import numpy as np
 from fly64_assets.science.contract import validate_dataset
 from fly64_assets.science.options import (
     DoseOptions,
-    ObjectOptions,
-    PositionOptions,
+    MixedObject,
+    RasterPath,
     ScanOptions,
     SplitOptions,
     ViewOptions,
@@ -61,7 +61,7 @@ class Watch:
 def measure(n: int, folder: Path) -> None:
     """Simulate, view and validate a scan of n positions; print peaks and times."""
     side = int(np.sqrt(n) * STEP_PX) + 64
-    scan = make_scan(ScanOptions(object=ObjectOptions(shape_px=(side, side)), positions=PositionOptions(n_positions=n)))
+    scan = make_scan(ScanOptions(object=MixedObject(shape_px=(side, side)), positions=RasterPath(n_positions=n)))
     paths = {"train": folder / "train.npz", "test": folder / "test.npz"}
     steps = {
         "simulate": lambda: simulate_dose(

@@ -23,10 +23,10 @@ from fly64_assets.science.networks.inference import reconstruct_with_network
 from fly64_assets.science.networks.training import TrainingJob, train_network
 from fly64_assets.science.options import (
     DoseOptions,
-    ObjectOptions,
-    PositionOptions,
-    ProbeOptions,
+    MixedObject,
     PtyChiOptions,
+    PupilProbe,
+    RasterPath,
     RefineOptions,
     ScanOptions,
     SplitOptions,
@@ -45,9 +45,9 @@ VIEWS = {
     "sparse": ViewOptions(overlap=0.2),
 }
 SCAN = ScanOptions(
-    object=ObjectOptions(shape_px=(372, 344)),
-    probe=ProbeOptions(defocus_rad=6.0, aberration_rad=0.3),
-    positions=PositionOptions(step_px=6.0, whole_pixels=True),
+    object=MixedObject(shape_px=(372, 344)),
+    probe=PupilProbe(defocus_rad=6.0, aberration_rad=0.3),
+    positions=RasterPath(step_px=6.0, whole_pixels=True),
     seed=101,
 )
 OPTIONS = TrainingOptions(batch_size=16)

@@ -17,7 +17,7 @@ from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.methods.following import follow
 from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.records import Reconstruction, Scan
+from fly64_assets.science.records import SPLITS, Reconstruction, Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
@@ -59,7 +59,7 @@ def reconstructions(
 def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
     """Simulate one dose of the other object, cut the view's test split, reconstruct and score."""
     scan = make_scan(study.scan)
-    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in ("train", "test")}
+    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in SPLITS}
     if not paths["test"].exists():
         simulate_dose(scan, dose, study.dose, study.split, seed=seed, paths=paths, parameter_hash="")
     out = folder / f"{view}_{dose:g}_{seed}.npz"

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 
-from fly64_assets.science.options import DoseOptions, PositionOptions, ScanOptions, SplitOptions
+from fly64_assets.science.options import DoseOptions, RasterPath, ScanOptions, SplitOptions
 from fly64_assets.science.physics.diffraction import diffraction_intensity, extract_patches
 from fly64_assets.science.records import Scan
 from fly64_assets.science.scan import make_scan
@@ -50,7 +50,7 @@ def bare(exit_waves: np.ndarray, expected: np.ndarray) -> float:
 
 def main() -> None:
     """Print one line per dose."""
-    scan = make_scan(ScanOptions(positions=PositionOptions(n_positions=PATTERNS, margin_px=1.5)))
+    scan = make_scan(ScanOptions(positions=RasterPath(n_positions=PATTERNS, margin_px=1.5)))
     middle = slice(PATTERNS // 2, PATTERNS // 2 + BLOCK)
     patches = extract_patches(scan.object, scan.positions_xy_px[middle], scan.patch_size_px)
     exit_waves = patches * scan.probe[0]

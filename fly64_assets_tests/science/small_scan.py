@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from fly64_assets.science.options import DoseOptions, ObjectOptions, PositionOptions, ScanOptions, SplitOptions
+from fly64_assets.science.options import DoseOptions, MixedObject, RasterPath, ScanOptions, SplitOptions
 from fly64_assets.science.records import Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import SimulationSummary, simulate_dose
 
 SMALL = ScanOptions(
     patch_size_px=32,
-    object=ObjectOptions(shape_px=(120, 84)),
-    positions=PositionOptions(step_px=5.0),
+    object=MixedObject(shape_px=(120, 84)),
+    positions=RasterPath(step_px=5.0),
 )
 
 

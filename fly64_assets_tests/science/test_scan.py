@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from fly64_assets.science.contract import import_raw, write_npz
-from fly64_assets.science.options import ObjectOptions, PositionOptions, ProbeOptions, ScanOptions
+from fly64_assets.science.options import FileObject, FileProbe, ScanOptions, SpiralPath
 from fly64_assets.science.records import Reconstruction
 from fly64_assets.science.scan import (
     ScanInputError,
@@ -44,7 +44,7 @@ def test_synthetic_scan_is_seeded_by_name():
     assert not np.array_equal(first.object, other.object)
     assert not np.array_equal(first.positions_xy_px, other.positions_xy_px)
     # Each part has its own stream: changing the path leaves the object as it was.
-    spiral = small_scan(positions=PositionOptions(kind="spiral"))
+    spiral = small_scan(positions=SpiralPath())
     assert np.array_equal(first.object, spiral.object)
 
 
@@ -54,7 +54,7 @@ def test_scan_survives_its_file(tmp_path, counts):
     if counts is not None:
         scan = dataclasses.replace(
             scan, measured_counts=counts, positions_xy_px=scan.positions_xy_px[:2], scan_index=scan.scan_index[:2],
-            object_origin="pty_chi_reference", pixel_size_m=3e-9,
+            object_origin="reference", pixel_size_m=3e-9,
         )  # fmt: skip
     write_scan(tmp_path / "scan.npz", scan)
     back = read_scan(tmp_path / "scan.npz")
@@ -64,6 +64,14 @@ def test_scan_survives_its_file(tmp_path, counts):
         assert type(ours) is type(theirs)
     write_scan(tmp_path / "again.npz", back)
     assert (tmp_path / "scan.npz").read_bytes() == (tmp_path / "again.npz").read_bytes()
+
+
+def test_the_origin_of_older_scan_files_is_read(tmp_path):
+    scan = small_scan()
+    write_scan(tmp_path / "scan.npz", dataclasses.replace(scan, object_origin="pty_chi_reference"))  # the old word
+    assert read_scan(tmp_path / "scan.npz").object_origin == "reference"
+    write_scan(tmp_path / "scan.npz", scan)
+    assert read_scan(tmp_path / "scan.npz").object_origin == "truth"
 
 
 def test_damaged_scan_file_is_named(tmp_path):
@@ -103,7 +111,7 @@ def test_measured_scan_keeps_counts_and_knows_no_object(tmp_path):
     assert scan.object.shape == (108, 79)
     assert (scan.object == 1).all()
     assert np.sum(np.abs(scan.probe) ** 2) == pytest.approx(1, abs=1e-5)
-    assert scan.object_origin == "pty_chi_reference"
+    assert scan.object_origin == "reference"
 
 
 def test_cropping_the_detector_scales_positions_pixels_and_probe(tmp_path):
@@ -177,8 +185,6 @@ def test_probe_and_object_files_may_hide_behind_variables(tmp_path, monkeypatch)
     scan = small_scan()
     np.savez(tmp_path / "parts.npz", objectGuess=scan.object, probeGuess=scan.probe)
     monkeypatch.setenv("FLY64_PARTS", str(tmp_path / "parts.npz"))
-    again = small_scan(
-        probe=ProbeOptions(kind="file", file="$FLY64_PARTS"), object=ObjectOptions(kind="file", file="$FLY64_PARTS")
-    )
+    again = small_scan(probe=FileProbe(file="$FLY64_PARTS"), object=FileObject(file="$FLY64_PARTS"))
     assert np.array_equal(again.object, scan.object)
     assert np.array_equal(again.probe, scan.probe)

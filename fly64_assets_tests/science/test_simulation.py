@@ -24,7 +24,7 @@ def measured_scan(dose=2e4, seed=5):
     intensity = diffraction_intensity(extract_patches(scan.object, scan.positions_xy_px, 32), scan.probe)
     scaled = intensity.astype(np.float64) * dose / intensity.sum(axis=(1, 2)).mean()
     counts = np.random.default_rng(seed).poisson(scaled).astype(np.uint32)
-    return dataclasses.replace(scan, measured_counts=counts, object_origin="pty_chi_reference")
+    return dataclasses.replace(scan, measured_counts=counts, object_origin="reference")
 
 
 def test_files_hold_what_was_simulated(tmp_path):
@@ -176,7 +176,7 @@ def test_thinning_cannot_add_photons(tmp_path):
 def test_a_measured_scan_may_also_be_simulated(tmp_path):
     summary = simulate(measured_scan(), tmp_path, 1e3)
     assert summary.origin == "simulated"
-    assert read_dataset(tmp_path / "train.npz").metadata["object_origin"] == "pty_chi_reference"
+    assert read_dataset(tmp_path / "train.npz").metadata["object_origin"] == "reference"
 
 
 @pytest.mark.parametrize("dose", [0.0, -5.0, np.nan, np.inf])

@@ -10,6 +10,7 @@ import pytest
 from fly64_assets.storage import (
     DataRootBusyError,
     StagedFolder,
+    cached_sha256_of,
     content_digest,
     data_root_lock,
     read_json,
@@ -25,6 +26,34 @@ from fly64_assets.storage import (
 def test_digest_is_sha256_of_the_content(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"probe" * 100_000)
     assert sha256_of(tmp_path / "a") == hashlib.sha256(b"probe" * 100_000).hexdigest()
+
+
+def test_an_unchanged_file_is_hashed_once_and_a_changed_one_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hashed: list[Path] = []
+
+    def count(path: Path) -> str:
+        hashed.append(path)
+        return sha256_of(path)
+
+    monkeypatch.setattr("fly64_assets.storage.digests.sha256_of", count)
+    scan, link = tmp_path / "scan.npz", tmp_path / "link.npz"
+    scan.write_bytes(b"one")
+    link.symlink_to(scan)
+    first = cached_sha256_of(scan)
+    assert first == cached_sha256_of(scan) == cached_sha256_of(link) == hashlib.sha256(b"one").hexdigest()
+    assert hashed == [scan]
+    scan.write_bytes(b"three")  # another size
+    assert cached_sha256_of(scan) == cached_sha256_of(link) == hashlib.sha256(b"three").hexdigest()
+    scan.write_bytes(b"seven")  # the same size
+    os.utime(scan, ns=(0, 0))
+    assert cached_sha256_of(scan) == hashlib.sha256(b"seven").hexdigest()
+    os.utime(link, ns=(0, 1))  # only touched
+    assert cached_sha256_of(scan) == hashlib.sha256(b"seven").hexdigest()
+    assert len(hashed) == 4
+    with pytest.raises(FileNotFoundError):
+        cached_sha256_of(tmp_path / "none")
 
 
 def test_published_files_appear_whole_and_replace_the_earlier_version(tmp_path: Path) -> None:

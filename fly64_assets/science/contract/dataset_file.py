@@ -18,7 +18,7 @@ from fly64_assets.science.contract.npz_reading import (
 )
 from fly64_assets.science.contract.npz_stream import NpzStream
 from fly64_assets.science.contract.structure_rules import is_positive_number, metadata_faults, structure_faults
-from fly64_assets.science.records import Dataset, Fault, Measurement
+from fly64_assets.science.records import Dataset, Fault, Measurement, current_origin
 
 SMALL_ARRAY_LIMIT_BYTES = 4 << 30
 """Upper bound of what is ever read into memory at once (object, probe, or a compressed member)."""
@@ -159,7 +159,7 @@ def read_expected_photons(path: Path) -> np.ndarray | None:
 
 
 def read_metadata(path: Path, headers: Mapping[str, ArrayHeader] | None = None) -> dict[str, Any]:
-    """Parse the JSON metadata of a file.
+    """Parse the JSON metadata of a file; ``object_origin`` in the words of this version.
 
     Raises:
         UnreadableNpzError: not a 0-d text array that holds a JSON object with a ``counts_scale``.
@@ -176,6 +176,8 @@ def read_metadata(path: Path, headers: Mapping[str, ArrayHeader] | None = None) 
         raise UnreadableNpzError("metadata-json", "metadata", "JSON", str(error)) from error
     if not isinstance(metadata, dict):
         raise UnreadableNpzError("metadata-json", "metadata", "a JSON object", type(metadata).__name__)
+    if isinstance(origin := metadata.get("object_origin"), str):
+        metadata["object_origin"] = current_origin(origin)
     return metadata
 
 

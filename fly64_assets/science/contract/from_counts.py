@@ -37,7 +37,7 @@ class CountedScan:
         scan_index: order of acquisition.
         probe: modes.
         object: the object, or a flat one if unknown.
-        object_origin: "truth", "pty_chi_reference" or "unknown".
+        object_origin: "truth", "reference" or "unknown".
         counts_scale: s; derived from counts, probe and object if None.
         metadata: further metadata.
     """
@@ -72,9 +72,9 @@ def write_counted_scan(out: Path, scan: CountedScan) -> dict[str, Any]:
     scale = scan.counts_scale or float(np.float32(np.sqrt(mean / energy)))
     given = scan.counts_scale is not None
     metadata = describe_measured(mean, scale, None if given else energy) | {
-        "object_origin": scan.object_origin,
         "n_patterns": scan.n_patterns,
         **scan.metadata,
+        "object_origin": scan.object_origin,
     }
     with DatasetWriter(
         out,

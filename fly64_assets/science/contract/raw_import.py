@@ -19,7 +19,9 @@ from fly64_assets.science.physics.probe import unit_intensity
 Layout = Literal["auto", "nhw", "hwn"]
 Values = Literal["auto", "intensity", "amplitude"]
 
-_PATTERN_KEYS = ("diffraction", *RAW_KEYS)
+PATTERN_KEYS = ("diffraction", *RAW_KEYS)
+"""Names under which a raw file may hold its patterns, the first one that is there."""
+
 _LIMIT_BYTES = 8 << 30
 _BLOCK = 64
 _WHOLE_TOLERANCE = 1e-3
@@ -98,10 +100,10 @@ def import_raw(
         message = f"{out} exists and is not overwritten: name another output"
         raise FileExistsError(message)
     headers = read_headers(raw)
-    key = next((name for name in _PATTERN_KEYS if name in headers), None)
+    key = next((name for name in PATTERN_KEYS if name in headers), None)
     missing = [name for name in ("xcoords", "ycoords", "probeGuess") if name not in headers]
     if key is None or missing:
-        wanted = f"patterns under one of {', '.join(_PATTERN_KEYS)}" if key is None else ", ".join(missing)
+        wanted = f"patterns under one of {', '.join(PATTERN_KEYS)}" if key is None else ", ".join(missing)
         message = f"{raw}: no {wanted}; it holds {', '.join(sorted(headers))}"
         raise RawImportError(message)
     small = {

@@ -22,6 +22,7 @@ from fly64_assets.science.interop.hdf5 import (
     detector_pixel_m,
     get_array,
     get_dataset,
+    holds,
     open_hdf5,
     optional_number,
     optional_text,
@@ -34,8 +35,9 @@ from fly64_assets.science.interop.ptychodus import (
     require_no_bad_pixels,
     whole_counts,
 )
+from fly64_assets.science.interop.record import FileFormat, NoOptions
 from fly64_assets.science.physics.probe import unit_intensity
-from fly64_assets.science.records import Reconstruction
+from fly64_assets.science.records import Reconstruction, current_origin
 
 _BLOCK = 64
 _CXI_VERSION = 160
@@ -208,7 +210,7 @@ def import_dataset(path: Path, out: Path) -> dict[str, Any]:
             scan_index=index.astype(np.int64),
             probe=probe,
             object=obj,
-            object_origin=str(extra.get("object_origin", origin)),
+            object_origin=current_origin(str(extra.get("object_origin", origin))),
             counts_scale=scale,
             metadata=extra,
         )
@@ -220,8 +222,25 @@ def _object_and_positions(file: h5py.File, probe: np.ndarray) -> tuple[np.ndarra
     pixel = _object_pixel_m(file, size)
     if _OBJECT in file:
         obj = _first(get_array(file, _OBJECT), 2).astype(np.complex64)
-        return obj, _positions(file, obj.shape, pixel), probe, "pty_chi_reference"
+        return obj, _positions(file, obj.shape, pixel), probe, "reference"
     steps = get_array(file, *_TRANSLATIONS, rank=2)[:, :2] / pixel
     positions = steps - steps.min(axis=0) + size / 2
     columns, rows = np.ceil(positions.max(axis=0) + size / 2).astype(int).tolist()
     return np.ones((rows, columns), np.complex64), positions, unit_intensity(probe), "unknown"
+
+
+def _import(source: Path, out: Path, options: NoOptions) -> dict[str, Any]:
+    del options
+    return import_dataset(source, out)
+
+
+CXI = FileFormat(
+    name="cxi",
+    meaning="CXI: counts, positions, probe and object in one HDF5 file",
+    endings=(".cxi",),
+    recognise=lambda path: holds(path, _PROBE) or holds(path, _DATA),
+    import_dataset=_import,
+    read_reconstruction=read_reconstruction,
+    export_dataset=export_dataset,
+    export_reconstruction=write_reconstruction,
+)

@@ -41,6 +41,15 @@ def open_hdf5(path: Path) -> h5py.File:
         raise ForeignFileError(message) from error
 
 
+def holds(path: Path, *keys: str) -> bool:
+    """Whether a file is HDF5 and has all of these keys; a cheap look that never raises."""
+    try:
+        with h5py.File(path, "r") as file:
+            return all(key in file for key in keys)
+    except OSError:
+        return False
+
+
 def get_dataset(file: h5py.File, *keys: str) -> h5py.Dataset:
     """The first of several keys that is a dataset of the file itself.
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from pydantic import Field
 
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.contract.from_counts import CountedScan, write_counted_scan
@@ -22,10 +23,13 @@ from fly64_assets.science.interop.hdf5 import (
     detector_pixel_m,
     get_array,
     get_dataset,
+    holds,
     open_hdf5,
     put,
 )
-from fly64_assets.science.records import Dataset, Reconstruction
+from fly64_assets.science.interop.record import FileFormat
+from fly64_assets.science.options import Options
+from fly64_assets.science.records import Dataset, Reconstruction, current_origin
 
 _BLOCK = 64
 _HALF_PX = 0.5
@@ -236,7 +240,7 @@ def import_dataset(product_path: Path, diffraction_path: Path, out: Path) -> dic
             scan_index=index[rows].astype(np.int64),
             probe=product.probe,
             object=product.object,
-            object_origin=str(extra.get("object_origin", "pty_chi_reference")),
+            object_origin=current_origin(str(extra.get("object_origin", "reference"))),
             counts_scale=product.counts_scale,
             metadata=extra,
         )
@@ -266,3 +270,27 @@ def whole_counts(values: np.ndarray, path: Path) -> np.ndarray:
         message = f"{path}: patterns must hold whole photon counts >= 0; rescale them before import"
         raise ForeignFileError(message)
     return counts.astype(np.int64)
+
+
+class PtychodusOptions(Options):
+    """What belongs to a product."""
+
+    diffraction: Path = Field(description="Ptychodus diffraction file of the product.")
+
+
+def _import(source: Path, out: Path, options: PtychodusOptions) -> dict[str, Any]:
+    return import_dataset(source, options.diffraction, out)
+
+
+PTYCHODUS = FileFormat(
+    name="ptychodus",
+    meaning="Ptychodus product, for a dataset with its diffraction file beside it",
+    endings=(".h5", ".hdf5"),
+    recognise=lambda path: holds(path, "object", "probe", "probe_position_x_m"),
+    import_dataset=_import,
+    import_options=PtychodusOptions,
+    read_reconstruction=read_product,
+    export_dataset=export_dataset,
+    dataset_suffixes=("", "_diffraction"),
+    export_reconstruction=write_product,
+)

@@ -4,6 +4,8 @@ Every kind is built from two maps in [0, 1], one for the phase and one for the a
 copies of each other: ``object = (1 - (1 - minimum_amplitude) * absorption) * exp(i * phase_range * (phase - 1/2))``.
 """
 
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,7 @@ from scipy.ndimage import gaussian_filter
 from skimage import data, io, transform
 
 from fly64_assets.science.arrays import ComplexObject
-from fly64_assets.science.options import ObjectOptions
+from fly64_assets.science.options import FileObject, ModelObject, ObjectOptions
 
 Maps = tuple[np.ndarray, np.ndarray]
 
@@ -28,7 +30,7 @@ def make_object(options: ObjectOptions, rng: np.random.Generator) -> ComplexObje
     """Build the sample that the options describe.
 
     Args:
-        options: kind, shape (rows, columns), phase range, amplitude and blur.
+        options: of one kind: shape (rows, columns), phase range, amplitude and blur, or a file.
         rng: draws the random kinds; natural_image and siemens_star use none.
 
     Returns:
@@ -37,25 +39,34 @@ def make_object(options: ObjectOptions, rng: np.random.Generator) -> ComplexObje
     Raises:
         ValueError: the file is missing, unreadable or of the wrong type.
     """
-    if options.kind == "file":
-        return read_object(options)
-    phase, absorption = _KINDS[options.kind](options.shape_px, rng)
+    return OBJECT_KINDS[options.kind](options, rng)
+
+
+def _from_maps(
+    draw: Callable[[tuple[int, int], np.random.Generator], Maps], options: ModelObject, rng: np.random.Generator
+) -> ComplexObject:
+    phase, absorption = draw(options.shape_px, rng)
     return _compose(phase, absorption, options)
 
 
-def _compose(phase: np.ndarray, absorption: np.ndarray, options: ObjectOptions) -> ComplexObject:
+def _compose(phase: np.ndarray, absorption: np.ndarray, options: ModelObject) -> ComplexObject:
     phase, absorption = (gaussian_filter(part, options.blur_px, mode="nearest") for part in (phase, absorption))
     amplitude = 1.0 - (1.0 - options.minimum_amplitude) * absorption
     return (amplitude * np.exp(1j * options.phase_range_rad * (phase - 0.5))).astype(np.complex64)
 
 
-def read_object(options: ObjectOptions) -> ComplexObject:
+def _from_file(options: FileObject, rng: np.random.Generator) -> ComplexObject:
+    del rng
+    return read_object(options)
+
+
+def read_object(options: FileObject) -> ComplexObject:
     """Read ``objectGuess`` from an NPZ as it is, or turn an image's brightness into phase and absorption.
 
     Raises:
         ValueError: no such file, no objectGuess in it, or not a finite two-dimensional complex array.
     """
-    path = Path(options.file or "")
+    path = Path(options.file)
     if not path.is_file():
         message = f"object.file: no file {path}; name an image or an NPZ with objectGuess"
         raise ValueError(message)
@@ -188,4 +199,11 @@ def _unit_range(image: np.ndarray) -> np.ndarray:
     return (image - low) / (high - low) if high > low else np.zeros_like(image)
 
 
-_KINDS = {"mixed": _mixed, "natural_image": _natural_image, "siemens_star": _siemens_star, "cells": _cells}
+OBJECT_KINDS: Mapping[str, Callable[..., ComplexObject]] = {
+    "mixed": partial(_from_maps, _mixed),
+    "natural_image": partial(_from_maps, _natural_image),
+    "siemens_star": partial(_from_maps, _siemens_star),
+    "cells": partial(_from_maps, _cells),
+    "file": _from_file,
+}
+"""Every kind of object: ``(options of the kind, rng)`` to the transmission function."""

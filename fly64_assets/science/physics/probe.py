@@ -4,6 +4,7 @@ A probe is sampled on the patch grid with its optical axis at ``[N // 2, N // 2]
 total intensity; a probe from a file keeps its scale, because the photon scale s is explicit everywhere else.
 """
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,14 @@ from jaxtyping import Bool, Complex64, Float64
 from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import PositionsXY, ProbeModes
-from fly64_assets.science.options import ProbeOptions
+from fly64_assets.science.options import (
+    ApertureProbe,
+    FileProbe,
+    GaussianProbe,
+    ProbeOptions,
+    PupilProbe,
+    ZonePlateProbe,
+)
 
 _EDGE_HALF_WIDTH = 0.01
 """Half the width of the pupil's soft edge, cycles per pixel."""
@@ -28,7 +36,7 @@ def make_probe(options: ProbeOptions, patch_size_px: int, rng: np.random.Generat
     """Build the probe that the options describe.
 
     Args:
-        options: kind and parameters of the illumination.
+        options: of one kind of illumination.
         patch_size_px: side N of the patches, even.
         rng: draws the random pupil phase; unused when ``aberration_rad`` is 0.
 
@@ -39,13 +47,7 @@ def make_probe(options: ProbeOptions, patch_size_px: int, rng: np.random.Generat
         ValueError: N is odd, or the file has no usable probe of that size.
     """
     require_even(patch_size_px)
-    if options.kind == "file":
-        return read_probe(Path(options.file or ""), patch_size_px)
-    if options.kind == "gaussian":
-        field = _gaussian(options.fwhm_px, patch_size_px)
-    else:
-        field = _far_field_of_pupil(options, patch_size_px, rng)
-    return unit_intensity(field[None].astype(np.complex64))
+    return PROBE_KINDS[options.kind](options, patch_size_px, rng)
 
 
 def require_even(patch_size_px: int) -> None:
@@ -156,19 +158,46 @@ def bilinear_hits(positions_xy_px: PositionsXY, object_shape: tuple[int, int]) -
     return hits.reshape(rows, columns)
 
 
-def _far_field_of_pupil(options: ProbeOptions, size: int, rng: np.random.Generator) -> Complex64[np.ndarray, "N N"]:
-    frequency = scipy.fft.fftfreq(size)
+def _pupil(options: PupilProbe, size: int, rng: np.random.Generator) -> ProbeModes:
+    opening = _soft_disc(_pupil_radius(size), options.pupil_radius_cycles_per_px)
+    return _far_field(opening, options, rng)
+
+
+def _zone_plate(options: ZonePlateProbe, size: int, rng: np.random.Generator) -> ProbeModes:
+    radius, edge = _pupil_radius(size), options.pupil_radius_cycles_per_px
+    opening = _soft_disc(radius, edge) - _soft_disc(radius, edge * options.central_stop_fraction)
+    return _far_field(opening, options, rng)
+
+
+def _gaussian(options: GaussianProbe, size: int, rng: np.random.Generator) -> ProbeModes:
+    del rng
+    axis = np.arange(size) - size // 2
+    square = axis[:, None] ** 2 + axis[None, :] ** 2
+    field = np.exp(-2.0 * np.log(2.0) * square / options.fwhm_px**2) + 0j
+    return unit_intensity(field[None].astype(np.complex64))
+
+
+def _from_file(options: FileProbe, size: int, rng: np.random.Generator) -> ProbeModes:
+    del rng
+    return read_probe(Path(options.file), size)
+
+
+def _far_field(opening: Float64[np.ndarray, "N N"], options: ApertureProbe, rng: np.random.Generator) -> ProbeModes:
+    """The probe behind an aperture of this transmission, defocused and aberrated; unit intensity."""
+    frequency = scipy.fft.fftfreq(opening.shape[0])
     fy, fx = np.meshgrid(frequency, frequency, indexing="ij")
-    radius = np.hypot(fx, fy)
     edge = options.pupil_radius_cycles_per_px
-    transmission = _soft_disc(radius, edge)
-    if options.kind == "zone_plate":
-        transmission = transmission - _soft_disc(radius, edge * options.central_stop_fraction)
-    phase = options.defocus_rad * (radius / edge) ** 2
+    phase = options.defocus_rad * (np.hypot(fx, fy) / edge) ** 2
     if options.aberration_rad > 0:
-        phase = phase + options.aberration_rad * _smooth_unit_phase(fx / edge, fy / edge, transmission, rng)
-    field = scipy.fft.fftshift(scipy.fft.ifft2(transmission * np.exp(1j * phase)))
-    return field.astype(np.complex64)
+        phase = phase + options.aberration_rad * _smooth_unit_phase(fx / edge, fy / edge, opening, rng)
+    field = scipy.fft.fftshift(scipy.fft.ifft2(opening * np.exp(1j * phase)))
+    return unit_intensity(field[None].astype(np.complex64))
+
+
+def _pupil_radius(size: int) -> Float64[np.ndarray, "N N"]:
+    """Distance from the pupil's centre, cycles per pixel, zero frequency in the corner."""
+    frequency = scipy.fft.fftfreq(size)
+    return np.hypot(frequency[None, :], frequency[:, None])
 
 
 def _soft_disc(radius: np.ndarray, edge: float) -> np.ndarray:
@@ -187,7 +216,10 @@ def _smooth_unit_phase(u: np.ndarray, v: np.ndarray, weight: np.ndarray, rng: np
     return phase / np.sqrt(np.average(phase**2, weights=weight))
 
 
-def _gaussian(fwhm_px: float, size: int) -> np.ndarray:
-    axis = np.arange(size) - size // 2
-    square = axis[:, None] ** 2 + axis[None, :] ** 2
-    return np.exp(-2.0 * np.log(2.0) * square / fwhm_px**2) + 0j
+PROBE_KINDS: Mapping[str, Callable[..., ProbeModes]] = {
+    "pupil": _pupil,
+    "zone_plate": _zone_plate,
+    "gaussian": _gaussian,
+    "file": _from_file,
+}
+"""Every kind of probe: ``(options of the kind, patch side, rng)`` to modes."""

@@ -3,6 +3,7 @@
 Positions are patch centres ``(x, y)`` in object pixels, in the order of acquisition.
 """
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,8 +11,11 @@ from jaxtyping import Bool, Float64, Int64
 from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import PositionsXY, ProbeModes
-from fly64_assets.science.options import PositionOptions
+from fly64_assets.science.options import PositionOptions, RasterPath, SpiralPath
 from fly64_assets.science.physics.probe import lit_mask
+
+PathAndStep = tuple[Float64[np.ndarray, "n 2"], np.ndarray]
+"""Positions within a span that begins at 0, and the step along x and y."""
 
 _GOLDEN_ANGLE = np.pi * (3.0 - np.sqrt(5.0))
 
@@ -22,7 +26,7 @@ def make_positions(
     """Lay the scan path over the part of the object where whole patches fit.
 
     Args:
-        options: path, step (or number of positions), jitter and margin.
+        options: of one kind of path: step (or number of positions), jitter and margin.
         object_shape: rows and columns of the object.
         patch_size_px: side N of the patches.
         rng: draws the jitter.
@@ -41,8 +45,7 @@ def make_positions(
             f"of {options.margin_px} px: enlarge object.shape_px or lower margin_px"
         )
         raise ValueError(message)
-    path = _raster if options.kind == "raster" else _spiral
-    positions, step = path(span, options)
+    positions, step = PATH_KINDS[options.kind](span, options)
     jitter = rng.uniform(-1, 1, positions.shape) * options.jitter_fraction * step
     positions = low + _reflect(positions + jitter, span)
     if not options.whole_pixels:
@@ -50,7 +53,7 @@ def make_positions(
     return np.clip(np.round(positions), np.ceil(low), np.floor(low + span))
 
 
-def _raster(span: Float64[np.ndarray, "2"], options: PositionOptions) -> tuple[Float64[np.ndarray, "n 2"], np.ndarray]:
+def _raster(span: Float64[np.ndarray, "2"], options: RasterPath) -> PathAndStep:
     """Rows of positions, every other one backwards, centred in the span."""
     if options.n_positions is None:
         counts = np.floor(span / options.step_px + 1e-9).astype(int) + 1
@@ -67,7 +70,7 @@ def _raster(span: Float64[np.ndarray, "2"], options: PositionOptions) -> tuple[F
     return grid.reshape(-1, 2)[: options.n_positions], step
 
 
-def _spiral(span: Float64[np.ndarray, "2"], options: PositionOptions) -> tuple[Float64[np.ndarray, "n 2"], np.ndarray]:
+def _spiral(span: Float64[np.ndarray, "2"], options: SpiralPath) -> PathAndStep:
     """Fermat spiral of one position per square step, clipped to the span's rectangle."""
     step = options.step_px
     if options.n_positions is not None:
@@ -80,6 +83,10 @@ def _spiral(span: Float64[np.ndarray, "2"], options: PositionOptions) -> tuple[F
         if options.n_positions is None or len(inside) >= options.n_positions:
             return inside[: options.n_positions], np.full(2, step)
         step *= 0.995
+
+
+PATH_KINDS: Mapping[str, Callable[..., PathAndStep]] = {"raster": _raster, "spiral": _spiral}
+"""Every kind of scan path: ``(span, options of the kind)`` to positions and step."""
 
 
 def _reflect(values: np.ndarray, span: np.ndarray) -> np.ndarray:

@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import h5py
 import numpy as np
@@ -58,6 +59,18 @@ def test_datasets_survive_the_way_there_and_back(tmp_path, dataset_file):
     export_dataset(dataset_file, tmp_path / "a.cxi")
     import_dataset(tmp_path / "a.cxi", tmp_path / "back.npz")
     assert_same_arrays(dataset_file, tmp_path / "back.npz")
+
+
+@pytest.mark.parametrize(
+    ("recorded", "read"), [("pty_chi_reference", "reference"), ("unknown", "unknown"), ("truth", "truth")]
+)
+def test_the_origin_of_older_files_is_read(tmp_path, dataset_file, recorded, read):
+    export_dataset(dataset_file, tmp_path / "a.cxi")
+    with h5py.File(tmp_path / "a.cxi", "r+") as file:
+        old = json.loads(file["/entry_1/fly64_1/metadata"][()]) | {"object_origin": recorded}
+        del file["/entry_1/fly64_1/metadata"]
+        file["/entry_1/fly64_1/metadata"] = json.dumps(old)
+    assert import_dataset(tmp_path / "a.cxi", tmp_path / "back.npz")["object_origin"] == read
 
 
 def test_counts_without_an_object_become_a_dataset(tmp_path, dataset_file):

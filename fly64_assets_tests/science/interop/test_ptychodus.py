@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import h5py
 import numpy as np
@@ -112,6 +113,15 @@ def test_datasets_survive_the_way_there_and_back(tmp_path, dataset_file):
     assert_same_arrays(dataset_file, tmp_path / "back.npz")
 
 
+def test_the_origin_of_older_files_is_read(tmp_path, dataset_file):
+    export_dataset(dataset_file, tmp_path / "p.h5", tmp_path / "d.h5")
+    with h5py.File(tmp_path / "d.h5", "r+") as file:
+        old = json.loads(file.attrs["fly64_metadata"]) | {"object_origin": "pty_chi_reference"}
+        file.attrs["fly64_metadata"] = json.dumps(old)
+    written = import_dataset(tmp_path / "p.h5", tmp_path / "d.h5", tmp_path / "back.npz")
+    assert written["object_origin"] == read_dataset(tmp_path / "back.npz").metadata["object_origin"] == "reference"
+
+
 def test_foreign_datasets_keep_their_counts(tmp_path, dataset_file):
     export_dataset(dataset_file, tmp_path / "p.h5", tmp_path / "d.h5")
     strip(tmp_path / "p.h5")
@@ -123,6 +133,7 @@ def test_foreign_datasets_keep_their_counts(tmp_path, dataset_file):
     assert np.array_equal(ours.object, theirs.object)
     assert theirs.measurement.counts_scale == pytest.approx(ours.measurement.counts_scale, rel=1e-6)
     assert metadata["origin"] == "measured"
+    assert metadata["object_origin"] == "reference"  # somebody's reconstruction, not the truth
     assert validate_dataset(tmp_path / "back.npz") == []
 
 

@@ -11,7 +11,7 @@ import pytest
 from fly64_assets.science import registry
 from fly64_assets.science.metrics import shipped
 from fly64_assets.science.metrics.cell_scores import AlignedPair, CellScores
-from fly64_assets.science.metrics.record import METRICS, Metric, PerBlock, registered_metrics
+from fly64_assets.science.metrics.record import METRICS, Metric, PerBlock, scored_metrics
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.metrics.table import table_faults
 from fly64_assets.science.options import ScoringOptions
@@ -35,14 +35,14 @@ def phase_gradient_error(image: np.ndarray, truth: np.ndarray, mask: np.ndarray)
     return np.abs(np.angle(steps[0] * steps[1].conj()))[both].mean()
 
 
-def scored(metrics: tuple[Metric, ...] | None, samples: int = 0) -> CellScores:
+def scored(metrics: tuple[Metric, ...] | None, samples: int = 0, named: tuple[str, ...] = ()) -> CellScores:
     rng = np.random.default_rng(0)
     images = {
         name: TRUTH + cells.complex_noise(TRUTH.shape, size, rng) for name, size in (("good", 0.03), ("bad", 0.2))
     }
     return score_cell(
         {name: cells.reconstruction(image) for name, image in images.items()},
-        DATASET, SCAN, ScoringOptions(bootstrap_samples=samples, bound_patches=0),
+        DATASET, SCAN, ScoringOptions(bootstrap_samples=samples, bound_patches=0, metrics=named),
         dose=1e4, view="dense", split="test", seed=1, rng=np.random.default_rng(1), metrics=metrics,
     )  # fmt: skip
 
@@ -168,18 +168,22 @@ def test_two_metrics_of_the_same_rows_are_refused() -> None:
 
 
 def test_pyproject_registers_every_shipped_record_under_its_name() -> None:
-    assert {metric.name: metric for metric in registered_metrics()} == {metric.name: metric for metric in SHIPPED}
+    assert {metric.name: metric for metric in scored_metrics()} == {metric.name: metric for metric in SHIPPED}
 
 
-def test_an_installed_metric_is_scored_without_being_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_installed_metric_is_scored_where_the_study_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
     entry = EntryPoint("phase_gradient_error", f"{__name__}:PHASE_GRADIENT_ERROR", METRICS.group)
-    entries = dict(registry._entries(METRICS.group))
-    monkeypatch.setattr(registry, "_entries", lambda group: entries | {entry.name: (entry,)})
-    assert set(rows(scored(None), "phase_gradient_error").index) == {"good", "bad", "flat", "truth"}
-    misnamed = EntryPoint("other", entry.value, entry.group)
-    monkeypatch.setattr(registry, "_entries", lambda group: {"other": (misnamed,)})
+    misnamed = EntryPoint("other", entry.value, METRICS.group)
+    entries = dict(registry._entries(METRICS.group)) | {each.name: (each,) for each in (entry, misnamed)}
+    monkeypatch.setattr(registry, "_entries", lambda group: entries)
+    assert rows(scored(None), "phase_gradient_error").empty
+    named = scored(None, named=("phase_gradient_error",))
+    assert set(rows(named, "phase_gradient_error").index) == {"good", "bad", "flat", "truth"}
+    assert set(named.table["metric"]) > {metric.key[0] for metric in SHIPPED}
     with pytest.raises(RegistryError, match="expected a Metric of that name"):
-        scored(None)
+        scored(None, named=("other",))
+    with pytest.raises(RegistryError, match="did you mean 'phase_gradient_error'"):
+        scored(None, named=("phase_gradient_eror",))
 
 
 PHASE_GRADIENT_ERROR = made_up("phase_gradient_error", part="phase", unit="rad/px", compute=phase_gradient_error)

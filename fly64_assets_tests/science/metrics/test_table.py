@@ -9,7 +9,7 @@ import pytest
 
 from fly64_assets.science.metrics.cell_scores import BOUND_METHOD
 from fly64_assets.science.metrics.explanation import Explanation
-from fly64_assets.science.metrics.record import Metric, registered_metrics
+from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.metrics.table import table_faults
 from fly64_assets.science.options import ScoringOptions
@@ -174,9 +174,9 @@ def test_what_is_expected_is_an_argument(tmp_path: Path) -> None:
     assert faults(TABLE, tmp_path, seeds=(1, 2, 3)) == ["metrics-seeds"]
     assert faults(TABLE[TABLE["split"] == "test"], tmp_path, splits=("test",)) == []
     foreign = Metric(name="foreign", direction="lower", label="", digits=1, meaning="", compute=lambda *_: 0.0, low=0.0)
-    assert faults(TABLE, tmp_path, metrics=(*registered_metrics(), foreign)) == ["metrics-rows"]
+    assert faults(TABLE, tmp_path, metrics=(*scored_metrics(), foreign)) == ["metrics-rows"]
     without = TABLE[~TABLE["metric"].isin(["pearson"])]
-    rest = tuple(metric for metric in registered_metrics() if metric.key[0] != "pearson")
+    rest = tuple(metric for metric in scored_metrics() if metric.key[0] != "pearson")
     assert faults(without, tmp_path, metrics=rest) == []
 
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import map_coordinates
 
-from fly64_assets.science.options import ProbeOptions
+from fly64_assets.science.options import PupilProbe
 from fly64_assets.science.physics.diffraction import (
     diffraction_intensity,
     extract_patches,
@@ -18,7 +18,7 @@ def complex_noise(shape, seed=0):
     return (generator.standard_normal(shape) + 1j * generator.standard_normal(shape)).astype(np.complex64)
 
 
-PROBE = make_probe(ProbeOptions(aberration_rad=0.5), 32, np.random.default_rng(1))
+PROBE = make_probe(PupilProbe(aberration_rad=0.5), 32, np.random.default_rng(1))
 
 
 def test_whole_positions_copy_pixels():

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from fly64_assets.science.options import ProbeOptions
+from fly64_assets.science.options import PupilProbe
 from fly64_assets.science.physics.canvas_data import CanvasData, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid
 from fly64_assets.science.physics.lift import SpectralLift, mirror_coupling
@@ -14,7 +14,7 @@ SIZE = 32
 def _probe(defocus=4.0, modes=1):
     rng = np.random.default_rng(0)
     parts = [
-        make_probe(ProbeOptions(pupil_radius_cycles_per_px=0.2, defocus_rad=defocus + 3 * k), SIZE, rng)
+        make_probe(PupilProbe(pupil_radius_cycles_per_px=0.2, defocus_rad=defocus + 3 * k), SIZE, rng)
         for k in range(modes)
     ]
     return np.concatenate(parts) / np.sqrt(modes).astype(np.float32)

@@ -1,16 +1,18 @@
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from scipy.ndimage import gaussian_filter
 from skimage import data, io, transform
 
 from fly64_assets.science.options import ObjectOptions
-from fly64_assets.science.physics.object import make_object
+from fly64_assets.science.physics.object import OBJECT_KINDS, make_object
 
-KINDS = ["mixed", "natural_image", "siemens_star", "cells"]
+OPTIONS = TypeAdapter(ObjectOptions)
+KINDS = [kind for kind in OBJECT_KINDS if kind != "file"]
 
 
 def make(seed=0, **options):
-    return make_object(ObjectOptions(**options), np.random.default_rng(seed))
+    return make_object(OPTIONS.validate_python(options), np.random.default_rng(seed))
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -2,9 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from fly64_assets.science.options import ProbeOptions
+from fly64_assets.science.options import FileProbe, GaussianProbe, ProbeOptions, PupilProbe, ZonePlateProbe
 from fly64_assets.science.physics.probe import (
+    PROBE_KINDS,
     illumination_map,
     lit_mask,
     make_probe,
@@ -18,9 +20,9 @@ def rng(seed=0):
     return np.random.default_rng(seed)
 
 
-@pytest.mark.parametrize("kind", ["pupil", "zone_plate", "gaussian"])
+@pytest.mark.parametrize("kind", [kind for kind in PROBE_KINDS if kind != "file"])
 def test_model_probes_have_unit_intensity_and_sit_in_the_middle(kind):
-    probe = make_probe(ProbeOptions(kind=kind), 64, rng())
+    probe = make_probe(TypeAdapter(ProbeOptions).validate_python({"kind": kind}), 64, rng())
     intensity = np.abs(probe[0]) ** 2
     assert probe.shape == (1, 64, 64)
     assert intensity.sum() == pytest.approx(1.0, abs=1e-6)
@@ -32,26 +34,26 @@ def test_model_probes_have_unit_intensity_and_sit_in_the_middle(kind):
 def test_defocused_pupil_has_the_published_diameter():
     # Soft-edged pupil of 0.16 cycles/px with phase pi * 11 * r**2 / 0.16, 5.53 rad at its edge.
     edge_phase = np.pi * 11 * 0.16
-    probe = make_probe(ProbeOptions(pupil_radius_cycles_per_px=0.16, defocus_rad=edge_phase), 64, rng())
+    probe = make_probe(PupilProbe(pupil_radius_cycles_per_px=0.16, defocus_rad=edge_phase), 64, rng())
     assert probe_diameter_px(probe) == pytest.approx(21.65, abs=0.15)
 
 
 def test_pupil_probe_is_band_limited():
-    probe = make_probe(ProbeOptions(aberration_rad=0.5), 64, rng())
+    probe = make_probe(PupilProbe(aberration_rad=0.5), 64, rng())
     spectrum = np.abs(np.fft.fft2(probe[0])) ** 2
     frequency = np.hypot(np.fft.fftfreq(64)[:, None], np.fft.fftfreq(64)[None, :])
     assert spectrum[frequency > 0.175].sum() < 1e-10 * spectrum.sum()
 
 
 def test_zone_plate_is_dark_in_the_pupil_centre():
-    probe = make_probe(ProbeOptions(kind="zone_plate", central_stop_fraction=0.5), 64, rng())
+    probe = make_probe(ZonePlateProbe(central_stop_fraction=0.5), 64, rng())
     spectrum = np.abs(np.fft.fft2(probe[0]))
     assert spectrum[0, 0] < 1e-5 * spectrum.max()
 
 
 def test_gaussian_diameter_closed_form():
     # I = exp(-4 ln2 r^2 / f^2): (sum I)^2 / sum I^2 = pi f^2 / (2 ln 2), the disc of diameter f sqrt(2 / ln 2).
-    probe = make_probe(ProbeOptions(kind="gaussian", fwhm_px=12.0), 64, rng())
+    probe = make_probe(GaussianProbe(fwhm_px=12.0), 64, rng())
     assert probe_diameter_px(probe) == pytest.approx(12.0 * np.sqrt(2 / np.log(2)), rel=1e-4)
 
 
@@ -63,7 +65,7 @@ def test_diameter_of_a_disc_is_its_diameter():
 
 def test_aberration_structures_the_probe_and_is_seeded():
     plain, first, again, other = (
-        make_probe(ProbeOptions(aberration_rad=a), 64, rng(s)) for a, s in ((0, 0), (1, 0), (1, 0), (1, 1))
+        make_probe(PupilProbe(aberration_rad=a), 64, rng(s)) for a, s in ((0, 0), (1, 0), (1, 0), (1, 1))
     )
     assert np.array_equal(first, again)
     assert not np.allclose(np.abs(first), np.abs(other), atol=1e-3)
@@ -71,8 +73,8 @@ def test_aberration_structures_the_probe_and_is_seeded():
 
 
 def test_aberration_has_the_requested_rms():
-    plain = np.fft.fft2(np.fft.ifftshift(make_probe(ProbeOptions(defocus_rad=0), 64, rng())[0]))
-    rough = np.fft.fft2(np.fft.ifftshift(make_probe(ProbeOptions(defocus_rad=0, aberration_rad=0.4), 64, rng())[0]))
+    plain = np.fft.fft2(np.fft.ifftshift(make_probe(PupilProbe(defocus_rad=0), 64, rng())[0]))
+    rough = np.fft.fft2(np.fft.ifftshift(make_probe(PupilProbe(defocus_rad=0, aberration_rad=0.4), 64, rng())[0]))
     weight = np.abs(plain)
     phase = np.angle(rough * plain.conj())
     assert np.sqrt(np.average(phase**2, weights=weight)) == pytest.approx(0.4, rel=1e-3)
@@ -81,7 +83,7 @@ def test_aberration_has_the_requested_rms():
 @pytest.mark.parametrize("size", [3, 63, 0])
 def test_odd_sizes_are_refused(size):
     with pytest.raises(ValueError, match="even"):
-        make_probe(ProbeOptions(), size, rng())
+        make_probe(PupilProbe(), size, rng())
 
 
 def test_unit_intensity_refuses_nothing_and_nan():
@@ -93,7 +95,7 @@ def test_unit_intensity_refuses_nothing_and_nan():
 def test_probe_file_keeps_modes_and_scale(tmp_path):
     modes = (rng().standard_normal((3, 16, 16)) + 1j).astype(np.complex64)
     np.savez(tmp_path / "p.npz", probeGuess=modes)
-    assert np.array_equal(make_probe(ProbeOptions(kind="file", file=str(tmp_path / "p.npz")), 16, rng()), modes)
+    assert np.array_equal(make_probe(FileProbe(file=str(tmp_path / "p.npz")), 16, rng()), modes)
     np.savez(tmp_path / "q.npz", probeGuess=modes[0])
     assert np.array_equal(read_probe(tmp_path / "q.npz", 16), modes[:1])
     with pytest.raises(ValueError, match=r"expected finite \(modes, 32, 32\)"):

@@ -2,21 +2,24 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
-from fly64_assets.science.options import PositionOptions, ProbeOptions
+from fly64_assets.science.options import PositionOptions, PupilProbe, RasterPath
 from fly64_assets.science.physics.probe import lit_mask, make_probe
-from fly64_assets.science.physics.scan_positions import make_positions, split_with_guard_band
+from fly64_assets.science.physics.scan_positions import PATH_KINDS, make_positions, split_with_guard_band
 from fly64_assets.science.scan import make_scan
 from fly64_assets.study import load_study
 
 
 def make(seed=0, shape=(120, 90), size=32, **options):
-    return make_positions(PositionOptions(**options), shape, size, np.random.default_rng(seed))
+    return make_positions(
+        TypeAdapter(PositionOptions).validate_python(options), shape, size, np.random.default_rng(seed)
+    )
 
 
 @settings(deadline=None, max_examples=60)
 @given(
-    st.sampled_from(["raster", "spiral"]),
+    st.sampled_from(sorted(PATH_KINDS)),
     st.floats(0.9, 30),
     st.floats(0, 1),
     st.integers(32, 200),
@@ -30,7 +33,7 @@ def test_every_patch_lies_inside_the_object(kind, step, jitter, rows, columns, s
     assert (positions <= np.array([columns, rows]) - 16).all()
 
 
-@pytest.mark.parametrize("kind", ["raster", "spiral"])
+@pytest.mark.parametrize("kind", sorted(PATH_KINDS))
 @pytest.mark.parametrize("n", [1, 7, 100, 1003])
 def test_a_number_of_positions_is_met_exactly(kind, n):
     assert len(make(kind=kind, n_positions=n)) == n
@@ -65,7 +68,7 @@ def test_positions_may_be_whole_pixels():
 
 
 def test_fly64_geometry():
-    options = PositionOptions(n_positions=10_304, margin_px=1.5)
+    options = RasterPath(n_positions=10_304, margin_px=1.5)
     positions = make_positions(options, (232, 232), 64, np.random.default_rng(0))
     assert len(positions) == 10_304
     assert positions.min() >= 33.5
@@ -105,7 +108,7 @@ def assert_split_is_exact(positions, probe, shape, limit=0.01):
 
 
 def test_guard_band_is_the_narrowest_exact_one():
-    probe = make_probe(ProbeOptions(), 64, np.random.default_rng(0))
+    probe = make_probe(PupilProbe(), 64, np.random.default_rng(0))
     positions = make(shape=(260, 150), size=64, step_px=4.0)
     split = assert_split_is_exact(positions, probe, (260, 150))
     distance = np.abs(positions[:, 1] - split.cut_y_px)
@@ -139,6 +142,6 @@ def test_no_lit_object_pixel_is_shared_in_shipped_studies(study):
 
 
 def test_a_scan_no_taller_than_the_probe_cannot_be_split():
-    probe = make_probe(ProbeOptions(), 64, np.random.default_rng(0))
+    probe = make_probe(PupilProbe(), 64, np.random.default_rng(0))
     with pytest.raises(ValueError, match="scan a taller area"):
         split_with_guard_band(make(shape=(80, 300), size=64), probe, 0.01)
