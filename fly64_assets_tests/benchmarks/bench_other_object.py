@@ -8,73 +8,58 @@ test split as in the study. Writes one CSV and prints phase SSIM, Pearson r and 
 
 import argparse
 import tempfile
-import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.record import Estimate, Given
+from fly64_assets.science.methods.following import follow
+from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.records import Reconstruction, Scan
+from fly64_assets.science.records import SPLITS, Reconstruction, Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
 from fly64_assets.study import Study, dose_key, load_study
-from fly64_assets.study.schema import OWN
 
 _SHOWN = (("ssim", "phase"), ("psnr", "phase"), ("pearson", "phase"), ("frc50", "complex"), ("excess_nll", ""))
+
+
+def bundle_of(study: Study, data_root: Path, method: str, dose: float, view: str, seed: int) -> Path | None:
+    """The network of a method in a finished study; None if it trains none for a view."""
+    entry = study.methods[method]
+    if not entry.trainable:
+        return None
+    trained_on = study.training_view(method, view)
+    asset = "trained_bundle" if study.trains(trained_on) == method else f"training/{method}"
+    seed_folder = f"seed_{seed}" if len(study.seeds) > 1 else ""
+    found = data_root / asset / f"dose_{dose_key(dose)}" / trained_on / seed_folder
+    return found / f"gs{study.views[trained_on].gridsize}" / "wts.h5.zip"
 
 
 def reconstructions(
     study: Study, data_root: Path, path: Path, dose: float, view: str, seed: int
 ) -> dict[str, Reconstruction]:
-    """What every method that runs on the view makes of a dataset, with the bundles of the study's cell.
-
-    CPU seconds are those of the method and of what it starts from.
-    """
+    """What every method makes of a dataset, with the networks of the study's cell."""
     measurement = read_dataset(path).measurement
-    last: dict[str, Estimate] = {}
     found: dict[str, Reconstruction] = {}
-    for method in sorted(study.methods, key=lambda each: len(study.chain_of(each))):  # what others start from is first
-        if study.skip_reason(method, view) is not None:
-            continue
+    by_chain = sorted(study.methods, key=lambda method: len(study.chain_of(method)))
+    for method in by_chain:
         entry = study.methods[method]
-        bundle = _bundle(study, data_root, dose, method, view, seed) if entry.trainable else None
-        given, spent = Given(seed=seed, bundle=bundle), 0.0
-        if entry.starts_from is not None:
-            start, spent = last[entry.starts_from], found[entry.starts_from].cpu_seconds
-            given = Given(seed=seed, bundle=bundle, start=start.object, start_extended=start.extended)
-        estimates = entry.record.reconstruct(measurement, entry.options, given)
-        begun = time.process_time()
-        *_, last[method] = estimates
-        own = time.process_time() - begun
-        told, probe = last[method].cpu_seconds, last[method].probe
-        found[method] = Reconstruction(
-            object=last[method].object,
-            probe=measurement.probe if probe is None else probe,
-            positions_xy_px=measurement.positions_xy_px,
-            method=method,
-            counts_scale=measurement.counts_scale,
-            cpu_seconds=spent + (own if told is None else told),
-        )
+        if entry.record.trains == "probe" or study.skip_reason(method, view) is not None:
+            continue
+        start = None if entry.starts_from is None else found[entry.starts_from].object
+        given = Given(seed=seed, start=start, bundle=bundle_of(study, data_root, method, dose, view, seed))
+        followed = follow(entry.record, measurement, entry.options, given, method=method, keep_trace=False)
+        found[method] = followed.result
     return found
-
-
-def _bundle(study: Study, data_root: Path, dose: float, method: str, view: str, seed: int) -> Path:
-    trained_on = study.training_view(method, view)
-    asset = "trained_bundle" if study.trains(trained_on) == method else f"training/{method}"
-    folder = data_root / asset / f"dose_{dose_key(dose)}" / trained_on
-    if len(study.seeds) > 1:
-        folder /= f"seed_{seed}"
-    return folder / f"gs{study.views[trained_on].gridsize}" / "wts.h5.zip"
 
 
 def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
     """Simulate one dose of the other object, cut the view's test split, reconstruct and score."""
     scan = make_scan(study.scan)
-    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in ("train", "test")}
+    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in SPLITS}
     if not paths["test"].exists():
         simulate_dose(scan, dose, study.dose, study.split, seed=seed, paths=paths, parameter_hash="")
     out = folder / f"{view}_{dose:g}_{seed}.npz"
@@ -94,7 +79,12 @@ def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: s
         seed=seed,
         rng=np.random.default_rng(seed),
     )
-    return scored.table.assign(cpu_seconds=scored.table["method"].map({m: r.cpu_seconds for m, r in found.items()}))
+    return scored.table.assign(cpu_seconds=scored.table["method"].map(lambda method: seconds_of(method, found)))
+
+
+def seconds_of(method: str, found: dict[str, Reconstruction]) -> float:
+    """CPU time of a method alone; NaN for the sanity rows."""
+    return found[method].cpu_seconds if method in found else float("nan")
 
 
 def main() -> None:
@@ -110,26 +100,20 @@ def main() -> None:
     tables = []
     with tempfile.TemporaryDirectory() as name:
         for dose in study.doses:
-            for view in _views(study):
+            for view in study.views:
                 for seed in study.seeds[: arguments.seeds]:
                     tables.append(cell_table(study, arguments.data_root, Path(name), dose, view, seed))
                     table = pd.concat(tables).assign(object=arguments.object)
                     table.to_csv(arguments.out, index=False)
-                _print_cell(study, table[(table["dose"] == dose) & (table["view"] == view)], dose, view)
+                _print_cell(table[(table["dose"] == dose) & (table["view"] == view)], dose, view)
 
 
-def _views(study: Study) -> list[str]:
-    """The views with a network of their own."""
-    trained = {view: study.trains(view) for view in study.views}
-    return [view for view, method in trained.items() if method is not None and study.methods[method].trained_on == OWN]
-
-
-def _print_cell(study: Study, table: pd.DataFrame, dose: float, view: str) -> None:
-    for method in (method for method in study.methods if study.skip_reason(method, view) is None):
-        rows = table[table["method"] == method].fillna({"part": ""})
+def _print_cell(table: pd.DataFrame, dose: float, view: str) -> None:
+    for method, of_method in table[table["cpu_seconds"].notna()].groupby("method", sort=False):
+        rows = of_method.fillna({"part": ""})
         means = rows.groupby(["metric", "part"])["value"].mean()
         scores = ", ".join(f"{metric} {means[metric, part]:.3f}" for metric, part in _SHOWN)
-        print(f"{dose:>7g} {view:7} {method:12} {scores}, {rows['cpu_seconds'].mean():.2f} CPU-s", flush=True)
+        print(f"{dose:>7g} {view:7} {method:12} {scores}, {rows['cpu_seconds'].mean():.2f} CPU-s alone", flush=True)
 
 
 if __name__ == "__main__":
