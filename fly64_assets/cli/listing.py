@@ -141,6 +141,9 @@ def option_rows(options: type[BaseModel]) -> list[tuple[str, str, str, str, str]
 def _type_and_bounds(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[str, str]:
     if "$ref" in entry:
         return _type_and_bounds(definitions[entry["$ref"].rsplit("/", 1)[-1]], definitions)
+    if "discriminator" in entry or entry.get("type") == "object":
+        kinds = ", ".join(entry.get("discriminator", {}).get("mapping", ()))
+        return "record", f"kind: {kinds}" if kinds else ""
     alternatives = entry.get("anyOf") or entry.get("oneOf")
     if alternatives:
         pairs = [_type_and_bounds(part, definitions) for part in alternatives]
@@ -150,7 +153,9 @@ def _type_and_bounds(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -
     if entry.get("type") == "array":
         parts = entry.get("prefixItems") or [entry.get("items", {})]
         inner = [_type_and_bounds(part, definitions) for part in parts]
-        return f"list of {' or '.join(_once(kind for kind, _ in inner))}", "; ".join(_once(text for _, text in inner))
+        return f"list of {' or '.join(_once(kind for kind, _ in inner))}", "; ".join(
+            _once(text for _, text in inner if text)
+        )
     limits = [text.format(_plain(entry[key])) for key, text in _LIMITS.items() if key in entry]
     if "maxLength" in entry:
         limits.append(f"at most {entry['maxLength']} characters")

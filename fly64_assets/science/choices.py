@@ -6,10 +6,10 @@ where it stands in the file, and its message names what could have been meant.
 
 import difflib
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic_core import InitErrorDetails, PydanticCustomError, core_schema
 
 
 def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
@@ -25,7 +25,7 @@ def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
     """
     known = {record.model_fields["kind"].default: record for record in records}
 
-    def choose(value: Any) -> Any:
+    def choose(value: Any, info: Any) -> Any:  # pydantic's ValidationInfo, a protocol that cannot be checked
         if not isinstance(value, Mapping):
             return value
         kind = value.get("kind", next(iter(known)))
@@ -33,7 +33,7 @@ def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
             message = f"unknown kind of {noun} {kind!r}{_did_you_mean(kind, known)} (known: {', '.join(known)})"
             raise _faults(noun, [_fault("unknown_kind", message, ("kind",), kind)])
         try:
-            return known[kind].model_validate(dict(value))
+            return known[kind].model_validate(value, context=info.context)
         except ValidationError as error:
             raise _faults(noun, [_worded(fault, kind, known) for fault in error.errors(include_url=False)]) from None
 
@@ -43,6 +43,8 @@ def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
 def _worded(fault: Any, kind: str, known: Mapping[str, type[BaseModel]]) -> InitErrorDetails:
     """A fault as it was, or, of an unknown field, with the kinds that have it or the name that is near."""
     if fault["type"] != "extra_forbidden":
+        if fault["type"] not in get_args(core_schema.ErrorType):  # a validator's own
+            return _fault(fault["type"], fault["msg"], fault["loc"], fault["input"])
         return InitErrorDetails(
             type=fault["type"], loc=fault["loc"], input=fault["input"], ctx=dict(fault.get("ctx", {}))
         )

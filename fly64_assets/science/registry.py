@@ -11,7 +11,6 @@ from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
 
-
 Record = TypeVar("Record")
 
 
