@@ -61,7 +61,7 @@ def study(
     """Materialize whatever is missing or stale, upstream first, and print where the report and the bundles are."""
     from fly64_assets.orchestration.study_run.command import StudyRequest, list_plan, run_study
 
-    overrides = {
+    given = {
         "epochs": epochs,
         "batch_size": batch_size,
         "n_images": n_images,
@@ -71,17 +71,15 @@ def study(
         "logger": logger,
         "checkpointing": checkpointing,
     }
-    given = {name: value for name, value in overrides.items() if value is not None}
-    loaded = _with_training_overrides(load_study(study_name), given)
+    given = {name: value for name, value in given.items() if value is not None}
+    loaded = _with_overrides(load_study(study_name), given)
     os.environ["FLY64_STUDY"] = study_name
     request = StudyRequest(
         study=loaded,
         data_root=data_root_of(loaded),
         doses=_doses(loaded, doses),
-        views=_names(loaded, views),
-        gridsize=gridsize,
+        views=[view for view in _names(loaded, views) if gridsize in (None, loaded.views[view].gridsize)],
         jobs=jobs,
-        training_overrides=given,
     )
     if dry_run:
         list_plan(request, console)
@@ -216,7 +214,7 @@ def environment(study_name: StudyOption = "quick") -> None:
     loaded = load_study(study_name)
     root = data_root_of(loaded)
     first = dose_key(loaded.doses[0])
-    view = next((name for name, options in loaded.views.items() if options.gridsize > 1), "baseline")
+    view = next((name for name, options in loaded.views.items() if options.gridsize > 1), next(iter(loaded.views)))
     variables = {
         "FLY64_STUDY": study_name,
         "DAGSTER_HOME": str(dagster_home(root, loaded.name)),
@@ -246,18 +244,23 @@ def methods(
         print_installed(console, everything=everything)
 
 
-def _with_training_overrides(loaded: Study, given: dict) -> Study:
-    from fly64_assets.science.options import TrainingOptions
+def _with_overrides(loaded: Study, given: dict[str, Any]) -> Study:
+    """The study with options of this run: of every method that trains, and of how runs are executed."""
+    from fly64_assets.science.options import ExecutionOptions
 
-    for network in {options.network for options in loaded.views.values()} if given else ():
-        current = loaded.training.get(network, TrainingOptions())
-        try:
-            options = TrainingOptions.model_validate({**current.model_dump(), **given})
-        except ValidationError as error:
-            faults = [f"--{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
-            raise StudyError("; ".join(faults).replace("_", "-")) from None
-        loaded = loaded.with_training(network, options)
-    return loaded
+    execution = {name: value for name, value in given.items() if name in ExecutionOptions.model_fields}
+    options = {name: value for name, value in given.items() if name not in execution}
+    methods = {}
+    try:
+        for name, entry in loaded.methods.items():
+            fields = {key: value for key, value in options.items() if key in type(entry.options).model_fields}
+            changed = {**entry.options.model_dump(), **(fields if entry.trainable else {})}
+            methods[name] = entry.model_copy(update={"options": type(entry.options).model_validate(changed)})
+        executed = ExecutionOptions.model_validate({**loaded.execution.model_dump(), **execution})
+    except ValidationError as error:
+        faults = [f"--{fault['loc'][0]}: {fault['msg']}, got {fault['input']!r}" for fault in error.errors()]
+        raise StudyError("; ".join(faults).replace("_", "-")) from None
+    return loaded.with_changes(methods=methods, execution=executed)
 
 
 def _doses(loaded: Study, text: str) -> list[str]:

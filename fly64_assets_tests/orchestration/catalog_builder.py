@@ -14,9 +14,10 @@ from dagster._core.utils import make_new_run_id
 
 from fly64_assets.orchestration.catalog.entries import PROVENANCE, CatalogEntry, latest_entry
 from fly64_assets.orchestration.catalog.freshness import Freshness
-from fly64_assets.orchestration.catalog.gate import BLOCKING_CHECKS
-from fly64_assets.orchestration.code_location import code_versions, study_assets
-from fly64_assets.orchestration.graph.partitions import PartitionId, StudyPartitions, upstream_of
+from fly64_assets.orchestration.code_location import code_versions
+from fly64_assets.orchestration.graph.checks import blocking_checks
+from fly64_assets.orchestration.graph.partitions import PartitionId, StudyPartitions
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.storage import content_digest, record_of, sha256_of
 from fly64_assets.study import Study
 
@@ -26,12 +27,21 @@ class CatalogBuilder:
 
     def __init__(self, study: Study, instance: dg.DagsterInstance, data_root: Path) -> None:
         self.study, self.instance, self.data_root = study, instance, data_root
-        self.code_versions = code_versions(study_assets(study))
+        self.graph = StudyGraph(study)
+        self.code_versions = code_versions(self.graph)
 
     def freshness(self, study: Study | None = None) -> Freshness:
-        return Freshness(study or self.study, self.instance, self.data_root, self.code_versions)
+        graph = self.graph if study is None else StudyGraph(study)
+        return Freshness(graph, self.instance, self.data_root, code_versions(graph))
 
-    def materialize(self, item: PartitionId, content: bytes | None = None, *, passed: bool = True) -> CatalogEntry:
+    def materialize(
+        self,
+        item: PartitionId,
+        content: bytes | None = None,
+        *,
+        passed: bool = True,
+        upstream: dict[str, str] | None = None,
+    ) -> CatalogEntry:
         folder = self.data_root / item.folder
         folder.mkdir(parents=True, exist_ok=True)
         path = folder / "file.bin"
@@ -41,13 +51,9 @@ class CatalogBuilder:
             storage_id=0,
             run_id="",
             data_version=content_digest(files),
-            parameter_hash=self.study.parameter_hash(item.asset, item.partition),
+            parameter_hash=self.graph.parameter_digest(item),
             code_version=self.code_versions[item.asset],
-            upstream={
-                str(source): found.data_version
-                for source in upstream_of(self.study, item)
-                if (found := latest_entry(self.instance, source)) is not None
-            },
+            upstream=self._versions(item) if upstream is None else upstream,
             files=files,
         )
         run_id = make_new_run_id() if latest_entry(self.instance, item) else RUNLESS_RUN_ID
@@ -60,8 +66,12 @@ class CatalogBuilder:
         self.check(item, written, passed=passed)
         return written
 
+    def _versions(self, item: PartitionId) -> dict[str, str]:
+        found = {str(source): latest_entry(self.instance, source) for source in self.graph.upstream(item)}
+        return {name: entry.data_version for name, entry in found.items() if entry is not None}
+
     def check(self, item: PartitionId, entry: CatalogEntry, *, passed: bool, again: bool = False) -> None:
-        for name in BLOCKING_CHECKS.get(item.asset, ()):
+        for name in blocking_checks(item.asset):
             target = AssetCheckEvaluationTargetMaterializationData(
                 storage_id=entry.storage_id, run_id=entry.run_id, timestamp=0.0
             )
@@ -80,7 +90,7 @@ class CatalogBuilder:
     def plan_checks(self, item: PartitionId) -> None:
         """What a run over a cell's asset leaves that failed before its checks."""
         cells = StudyPartitions(self.study).dose_and_view
-        for name in BLOCKING_CHECKS[item.asset]:
+        for name in blocking_checks(item.asset):
             subset = cells.subset_with_partition_keys([str(item.partition)])
             planned = AssetCheckEvaluationPlanned(asset_key=item.asset_key, check_name=name, partitions_subset=subset)
             self._report(dg.DagsterEventType.ASSET_CHECK_EVALUATION_PLANNED, planned, make_new_run_id())

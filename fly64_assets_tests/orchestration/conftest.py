@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from fly64_assets.orchestration.catalog.freshness import walk_order
 from fly64_assets.orchestration.catalog.instance import study_instance
 from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.study import Study, load_study
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 
@@ -47,7 +47,7 @@ def _extend(root: Path, items: list[PartitionId]) -> None:
 def four_cells_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Filled once, because a hundred catalog writes take their time; tests work on copies."""
     root = tmp_path_factory.mktemp("four_cells")
-    _extend(root, [item for item in walk_order(three_by_three()) if item.partition not in CELLS[4:]][:-1])
+    _extend(root, [item for item in StudyGraph(three_by_three()).walk_order() if item.partition not in CELLS[4:]][:-1])
     return root
 
 
@@ -56,7 +56,9 @@ def filled_root(four_cells_root: Path, tmp_path_factory: pytest.TempPathFactory)
     """The rest beside the four cells, the report last."""
     root = tmp_path_factory.mktemp("filled") / "root"
     shutil.copytree(four_cells_root, root)
-    _extend(root, [item for item in walk_order(three_by_three()) if item.partition in (*CELLS[4:], None)][1:])
+    _extend(
+        root, [item for item in StudyGraph(three_by_three()).walk_order() if item.partition in (*CELLS[4:], None)][1:]
+    )
     return root
 
 

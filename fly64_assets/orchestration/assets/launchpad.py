@@ -1,42 +1,25 @@
 """What can be changed for a single run in the launchpad or on the command line. Empty means: as in the study.
 
-Types, bounds and choices are those of the option records in ``science/options.py``. A value outside
-them is refused when the run is asked for, before it exists: Dagster's own numbers know no bounds, and
-bounds of a ``dg.Config`` class are looked at only inside the step. An override enters the parameter
-hash, so what it made is stale for the study as its file stands.
+Fields, types, bounds, choices and descriptions are those of the methods' own option records. A value outside them is
+refused when the run is asked for, before it exists: Dagster's own numbers know no bounds, and bounds of a
+``dg.Config`` class are looked at only inside the step. An override enters the parameter digest, so what it made is
+stale for the study as its file stands.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
 
 import dagster as dg
-from dagster._config.config_type import ConfigScalar, ConfigScalarKind  # no public name exists for checked scalars
-from dagster._config.errors import PostProcessingError
-from pydantic import Field
+from pydantic import Field, ValidationError
 
 from fly64_assets.orchestration.catalog.final_line import repeat_at_the_end
-from fly64_assets.orchestration.graph.workspace import Workspace
-from fly64_assets.science.options import Options, PtyChiOptions, TrainingOptions
-from fly64_assets.study import Study
+from fly64_assets.orchestration.catalog.gate import GateRefusedError
+from fly64_assets.orchestration.dagster_internals import ConfigScalar, ConfigScalarKind, PostProcessingError
+from fly64_assets.science.options import Options
+from fly64_assets.study.parameters import MethodParameters, Parameters, SeededParameters
 
-TRAINING_FIELDS = {
-    "epochs": "Passes over the training groups.",
-    "batch_size": "Groups per optimizer step.",
-    "learning_rate": "Peak learning rate.",
-    "n_images": "Limit of training patterns.",
-    "accelerator": "Where to train.",
-    "precision": "Arithmetic; bf16-mixed is for GPUs.",
-    "deterministic": "Same seed, machine and threads: same bundle, bit for bit.",
-    "max_minutes": "Time budget; breaks determinism.",
-    "num_workers": "Data-loading processes.",
-    "logger": "none: no history.csv.",
-    "checkpointing": "Off: a killed training starts again.",
-}
-PTY_CHI_FIELDS = {
-    "epochs": "Passes of pty-chi over the patterns; fixed in advance, never chosen by the truth.",
-    "noise_model": "Likelihood that pty-chi maximizes; poisson needs LSQML or Autodiff.",
-}
+SEED = "seed"
 
 _KINDS = {"integer": ConfigScalarKind.INT, "number": ConfigScalarKind.FLOAT}
 _LIMITS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
@@ -45,6 +28,8 @@ _LIMITS: dict[str, tuple[str, Callable[[float, float], bool]]] = {
     "maximum": ("at most", float.__le__),
     "exclusiveMaximum": ("below", float.__lt__),
 }
+
+Given = TypeVar("Given", bound=Parameters)
 
 
 class SeedOptions(Options):
@@ -75,75 +60,98 @@ class BoundedNumber(ConfigScalar):
         return value
 
 
-def training_config(study: Study) -> dict[str, dg.Field]:
-    """Fields of trained_bundle's run configuration."""
-    networks = sorted({options.network for options in study.views.values()})
-    used = {network: study.training.get(network, TrainingOptions()) for network in networks}
-    fields = {
-        name: _field(TrainingOptions, name, text, _in_study({key: getattr(used[key], name) for key in networks}))
-        for name, text in TRAINING_FIELDS.items()
-    }
-    return {**fields, **seed_config(study, "Seed of the network's start and of the order of its groups.")}
+@dataclass(frozen=True)
+class Overrides:
+    """What a run of an asset may change.
+
+    Attributes:
+        schema: Dagster's fields by name.
+    """
+
+    schema: dict[str, dg.Field] = field(default_factory=dict)
+
+    def applied(self, parameters: Given, config: Mapping[str, Any]) -> Given:
+        """The parameters with a run's overrides.
+
+        Raises:
+            GateRefusedError: an option that this partition's kind of method does not have, or that it refuses.
+        """
+        given = {name: value for name, value in config.items() if value is not None}
+        seed = given.pop(SEED, None)
+        if seed is not None and isinstance(parameters, SeededParameters):
+            parameters = parameters.model_copy(update={"seeds": (seed,)})
+        if given and isinstance(parameters, MethodParameters):
+            return _with_options(parameters, given)
+        return parameters
 
 
-def seed_config(study: Study, text: str) -> dict[str, dg.Field]:
+NO_OVERRIDES = Overrides()
+"""Nothing can be changed."""
+
+
+def _with_options(parameters: Any, given: dict[str, Any]) -> Any:
+    known = set() if parameters.options is None else set(type(parameters.options).model_fields)
+    unknown = sorted(set(given) - known)
+    if unknown:
+        message = f"{', '.join(unknown)}: no option of {parameters.method} (kind {parameters.kind}): leave it at null"
+        raise GateRefusedError(message)
+    try:
+        return parameters.with_options(given)
+    except ValidationError as error:
+        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        message = f"options of {parameters.method} (kind {parameters.kind}): {faults}"
+        raise GateRefusedError(message) from error
+
+
+def method_overrides(used: Mapping[str, Options], seeds: tuple[int, ...] = (), seed_text: str = "") -> Overrides:
+    """A field for every plain option of the methods that an asset runs or trains.
+
+    Args:
+        used: method to its options in the study.
+        seeds: of the study, if a run may have its own.
+        seed_text: what the seed is of.
+    """
+    fields: dict[str, dg.Field] = {}
+    for options in used.values():
+        for name, schema in type(options).model_json_schema()["properties"].items():
+            if name not in fields and (kind := _plain_kind(schema)) is not None:
+                values = {method: getattr(each, name) for method, each in used.items() if hasattr(each, name)}
+                fields[name] = _field(type(options), name, kind, _in_study(values))
+    return Overrides({**fields, **seed_overrides(seeds, seed_text).schema})
+
+
+def seed_overrides(seeds: tuple[int, ...], text: str) -> Overrides:
     """The field ``seed``; none for a study of several seeds, whose partitions hold a folder for each."""
-    first, *others = study.seeds
-    return {} if others else {"seed": _field(SeedOptions, "seed", text, str(first))}
+    if len(seeds) != 1:
+        return NO_OVERRIDES
+    kind = SeedOptions.model_json_schema()["properties"][SEED]
+    return Overrides({SEED: _field(SeedOptions, SEED, {**kind, "description": text}, str(seeds[0]))})
 
 
-def with_training_overrides(study: Study, view: str, config: Mapping[str, Any]) -> Study:
-    """The study with a run's overrides in the training options of a view's network, and its seed."""
-    changes = {name: value for name, value in config.items() if value is not None and name in TRAINING_FIELDS}
-    if changes:
-        options = TrainingOptions.model_validate({**study.training_of(view).model_dump(), **changes})
-        study = study.with_training(study.views[view].network, options)
-    return with_seed(study, config)
+def _plain_kind(schema: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The schema of a number, a choice, a switch or a text, null aside; None for anything with a structure."""
+    kind = {**schema, **next((part for part in schema.get("anyOf", [schema]) if part.get("type") != "null"), {})}
+    plain = "enum" in kind or kind.get("type") in (*_KINDS, "boolean", "string")
+    return kind if plain else None
 
 
-def with_seed(study: Study, config: Mapping[str, Any]) -> Study:
-    """The study with a run's own seed."""
-    seed = config.get("seed")
-    return study if seed is None else study.with_changes(seeds=[seed])
-
-
-def workspace_resource(workspace: Workspace) -> dg.ResourceDefinition:
-    """The workspace of a run; its configuration changes pty-chi's options for that run."""
-    used = workspace.study.pty_chi
-    fields = {
-        name: _field(PtyChiOptions, name, text, str(getattr(used, name))) for name, text in PTY_CHI_FIELDS.items()
-    }
-    if used.algorithm not in ("LSQML", "Autodiff"):
-        del fields["noise_model"]
-
-    def configured(context: dg.InitResourceContext) -> Workspace:
-        given = (context.resource_config or {}).get("pty_chi") or {}
-        changes = {name: value for name, value in given.items() if value is not None}
-        if not changes:
-            return workspace
-        study = workspace.study.with_changes(pty_chi={**used.model_dump(mode="json"), **changes})
-        return replace(workspace, study=study)
-
-    schema = {"pty_chi": dg.Field(fields, is_required=False, description="Read by pty_chi_reconstruction alone.")}
-    return dg.ResourceDefinition(configured, config_schema=schema, description="The study and its data root.")
-
-
-def _field(options: type[Options], name: str, text: str, in_study: str) -> dg.Field:
-    schema = options.model_json_schema()["properties"][name]
-    kind = {**schema, **next(part for part in schema.get("anyOf", [schema]) if part.get("type") != "null")}
+def _field(options: type[Options], name: str, kind: Mapping[str, Any], in_study: str) -> dg.Field:
     type_name = f"{options.__name__.removesuffix('Options')}_{name}"
-    described = [text]
+    described = [kind.get("description", f"{name.replace('_', ' ').capitalize()}.")]
     if "enum" in kind:
         inner: Any = dg.Enum(type_name, [dg.EnumValue(value) for value in kind["enum"]])
         described.append(f"One of {', '.join(kind['enum'])}.")
     elif kind["type"] in _KINDS:
         limits = {key: kind[key] for key in _LIMITS if key in kind}
-        inner = BoundedNumber(type_name, _KINDS[kind["type"]], limits)
-        described.append(f"A number {inner.bounds}.")
+        inner = BoundedNumber(type_name, _KINDS[kind["type"]], limits) if limits else _UNBOUNDED[kind["type"]]
+        described += [f"A number {inner.bounds}."] if limits else []
     else:
         inner = {"boolean": bool, "string": str}[kind["type"]]
     described.append(f"null: as in the study ({in_study}).")
     return dg.Field(dg.Noneable(inner), default_value=None, is_required=False, description=" ".join(described))
+
+
+_UNBOUNDED = {"integer": int, "number": float}
 
 
 def _plain(number: float) -> str:
@@ -151,6 +159,15 @@ def _plain(number: float) -> str:
 
 
 def _in_study(values: Mapping[str, Any]) -> str:
-    if len(set(values.values())) == 1:
+    if len(set(map(str, values.values()))) == 1:
         return str(next(iter(values.values())))
-    return ", ".join(f"{network} {value}" for network, value in values.items())
+    return ", ".join(f"{method} {value}" for method, value in values.items())
+
+
+def options_of(parameters: Iterable[Parameters]) -> dict[str, Options]:
+    """The options of the methods that some partitions run or train."""
+    return {
+        str(each.method): each.options
+        for each in parameters
+        if isinstance(each, MethodParameters) and each.options is not None
+    }

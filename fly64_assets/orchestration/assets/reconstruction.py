@@ -1,220 +1,153 @@
-"""network_reconstruction and pty_chi_reconstruction: every method's object, as Ptychodus product files."""
+"""reconstruction/<method>: what a method makes of both splits of a view, as Ptychodus product files."""
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-import dagster as dg
-
+from fly64_assets.orchestration.assets.places import require_place
 from fly64_assets.orchestration.catalog.gate import GateRefusedError, PartitionFiles
-from fly64_assets.orchestration.catalog.io_manager import published_output, record_skip
-from fly64_assets.orchestration.catalog.metadata import loss_metadata, optional_picture, table
-from fly64_assets.orchestration.graph.files import COSTS_FILE, product_file, snapshot_file
-from fly64_assets.orchestration.graph.partitions import StudyPartitions
-from fly64_assets.orchestration.graph.workspace import Workspace
+from fly64_assets.orchestration.catalog.metadata import Metadata, loss_metadata, optional_picture, table
+from fly64_assets.orchestration.catalog.publishing import PartitionRun
+from fly64_assets.orchestration.graph import files
+from fly64_assets.science.arrays import ComplexObject
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import reconstruction_preview
 from fly64_assets.science.interop.ptychodus import read_product, write_product
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
-from fly64_assets.science.records import SPLITS, Measurement, ProgressListener, Reconstruction, Split
-from fly64_assets.storage import StagedFolder, read_json, staged
-from fly64_assets.study import BASELINE_VIEW, Study, split_partition
+from fly64_assets.science.methods.following import Followed, follow
+from fly64_assets.science.methods.record import METHOD_KINDS, Given
+from fly64_assets.science.metrics.explanation import Explanation, explain_counts
+from fly64_assets.science.records import SPLITS, Reconstruction, Split
+from fly64_assets.storage import read_json
+from fly64_assets.study.parameters import ReconstructionParameters
+
+TRACED: Split = "test"
+"""The split of which the way to the result is kept, for the first seed."""
 
 
-def reconstruction_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
-    """Networks and iterative reconstruction, side by side."""
-    cell: dict[str, Any] = {
-        "partitions_def": partitions.dose_and_view,
-        "group_name": "reconstruction",
-        "io_manager_key": "files",
-        "output_required": False,
+def reconstruction(run: PartitionRun[ReconstructionParameters]) -> Metadata:
+    """What one method makes of the counts of a view, of both splits.
+
+    The method sees amplitudes, their scale, the probe and the positions, never the object. Of the test split, what
+    it had on its way is kept too: it shows what less CPU time would have bought.
+    """
+    require_place(run)
+    made = Results()
+    for seed in run.parameters.seeds:
+        for split in SPLITS:
+            _keep(run, made, _follow(run, seed, split), seed, split)
+    made.costs |= {"train": {str(seed): spent for seed, spent in _training_costs(run)}}
+    run.write_json(files.COSTS, made.costs)
+    run.write_json(files.EXPLANATIONS, made.explanations)
+    shown = made.shown
+    return {
+        "costs": table(made.cost_rows()),
+        "explains counts": table(made.explanation_rows()),
+        **optional_picture(run.log, lambda: reconstruction_preview(shown), f"{TRACED} split"),
+        **(loss_metadata(run.log, shown[str(run.parameters.method)]) if shown else {}),
     }
-    bundles = dg.AssetIn(partition_mapping=partitions.own_and_baseline, metadata={"many": True})
-
-    @dg.asset(ins={"trained_bundle": bundles}, kinds={"pytorch", "hdf5"}, code_version="3", **cell)
-    def network_reconstruction(
-        context: dg.AssetExecutionContext,
-        workspace: dg.ResourceParam[Workspace],
-        overlap_view: PartitionFiles,
-        trained_bundle: dict[str, PartitionFiles],
-    ) -> Iterator[dg.Output]:
-        """The view's own network and the same dose's baseline applied to both splits, and the PINN refined.
-
-        Networks see amplitudes, their scale, the probe and the positions; never the object.
-        """
-        item = workspace.item(context, "network_reconstruction")
-        parameter_hash = workspace.study.parameter_hash("network_reconstruction", item.partition)
-        upstream = [overlap_view, *trained_bundle.values()]
-        reason = next((source.skip_reason for source in upstream if source.skip_reason is not None), None)
-        if reason is not None:
-            record_skip(context, reason, parameter_hash=parameter_hash, upstream=upstream)
-            return
-        dose, view = split_partition(item.partition)
-        own, baseline = trained_bundle[f"{dose}|{view}"], trained_bundle[f"{dose}|{BASELINE_VIEW}"]
-        products = ProductSet(workspace.study, workspace.progress(context.log))
-        with staged(workspace.data_root / item.folder) as stage:
-            for seed in workspace.study.seeds:
-                products.training_costs(seed, view, own, baseline)
-                for split in SPLITS:
-                    measurement = measurement_of(overlap_view, workspace.study, view, split, seed)
-                    products.add_networks(stage, measurement, seed, split, view, own, baseline)
-            products.write_costs(stage)
-            yield published_output(
-                context,
-                stage,
-                parameter_hash=parameter_hash,
-                upstream=upstream,
-                metadata=products.metadata(context, stage),
-            )
-
-    ins = {"network_reconstruction": dg.AssetIn()} if partitions.study.pty_chi.start == "pinn" else {}
-
-    @dg.asset(ins={"overlap_view": dg.AssetIn(), **ins}, kinds={"ptychi", "hdf5"}, code_version="2", **cell)
-    def pty_chi_reconstruction(
-        context: dg.AssetExecutionContext,
-        workspace: dg.ResourceParam[Workspace],
-        overlap_view: PartitionFiles,
-        **start: PartitionFiles,
-    ) -> Iterator[dg.Output]:
-        """Iterative reconstruction of both splits by pty-chi, from a flat object unless the study says otherwise.
-
-        The number of epochs is fixed in the study file; nothing is chosen by looking at the truth. Of the test split,
-        what there was on the way is kept too: it shows what less CPU time would have bought.
-        """
-        item = workspace.item(context, "pty_chi_reconstruction")
-        study = workspace.study
-        parameter_hash = study.parameter_hash("pty_chi_reconstruction", item.partition)
-        upstream = [overlap_view, *start.values()]
-        reason = skip_reason(overlap_view)
-        if reason is not None:
-            record_skip(context, reason, parameter_hash=parameter_hash, upstream=upstream)
-            return
-        _, view = split_partition(item.partition)
-        products = ProductSet(study, workspace.progress(context.log))
-        with staged(workspace.data_root / item.folder) as stage:
-            for seed in study.seeds:
-                for split in SPLITS:
-                    measurement = measurement_of(overlap_view, study, view, split, seed)
-                    found = reconstruct_with_pty_chi(
-                        measurement,
-                        study.pty_chi,
-                        seed=seed,
-                        start_object=start_object(start, study, seed, split),
-                        keep_snapshots=split == "test",
-                        progress=products.progress,
-                    )
-                    products.add(stage, found, seed, split)
-            products.write_costs(stage)
-            yield published_output(
-                context,
-                stage,
-                parameter_hash=parameter_hash,
-                upstream=upstream,
-                metadata=products.metadata(context, stage),
-            )
-
-    assets: list[Any] = [network_reconstruction, pty_chi_reconstruction]
-    return assets
 
 
 @dataclass
-class ProductSet:
-    """Collects the products of a cell and what they cost."""
+class Results:
+    """Collects what a partition's runs cost, how they explain the counts, and what is shown of them."""
 
-    study: Study
-    progress: ProgressListener
-    costs: dict[str, dict[str, Any]] = field(default_factory=dict)
+    costs: dict[str, Any] = field(default_factory=lambda: {"reconstruct": {}, "trace": {}})
+    explanations: dict[str, dict[str, Any]] = field(default_factory=dict)
     shown: dict[str, Reconstruction] = field(default_factory=dict)
 
-    def training_costs(self, seed: int, view: str, own: PartitionFiles, baseline: PartitionFiles) -> None:
-        """What training cost, for the methods that rest on each bundle."""
-        folder = self.study.seed_folder(seed)
-        entry = self.costs.setdefault(str(seed), {})
-        entry["train"] = {"baseline": read_json(baseline.path(f"{folder}{COSTS_FILE}"))}
-        if view != BASELINE_VIEW:
-            spent = read_json(own.path(f"{folder}{COSTS_FILE}"))
-            entry["train"] |= {"pinn": spent, "pinn_refined": spent}
-
-    def add_networks(
-        self,
-        stage: StagedFolder,
-        measurement: Measurement,
-        seed: int,
-        split: Split,
-        view: str,
-        own: PartitionFiles,
-        baseline: PartitionFiles,
-    ) -> None:
-        """Apply the baseline's bundle and, unless this is the baseline view, the view's own."""
-        from fly64_assets.science.networks.inference import reconstruct_with_network  # imports torch
-
-        folder = self.study.seed_folder(seed)
-        gridsize = self.study.views[view].gridsize
-        methods = {"baseline": (baseline.path(f"{folder}gs1/wts.h5.zip"), None)}
-        if view != BASELINE_VIEW:
-            bundle = own.path(f"{folder}gs{gridsize}/wts.h5.zip")
-            methods |= {"pinn": (bundle, None), "pinn_refined": (bundle, self.study.refine)}
-        for method, (bundle, refine) in methods.items():
-            found = reconstruct_with_network(bundle, measurement, method=method, refine=refine, progress=self.progress)
-            self.add(stage, found, seed, split)
-
-    def add(self, stage: StagedFolder, found: Reconstruction, seed: int, split: Split) -> None:
-        """Write a product; its CPU time goes to the costs, so that equal results have equal files."""
-        folder = self.study.seed_folder(seed)
-        write_product(stage.path(product_file(found.method, split, folder)), replace(found, cpu_seconds=float("nan")))
-        costs = self.costs.setdefault(str(seed), {})
-        costs.setdefault("reconstruct", {}).setdefault(found.method, {})[split] = found.cpu_seconds
-        for step in found.snapshots:
-            epochs = len(step.loss_epochs)
-            path = stage.path(snapshot_file(found.method, split, folder, epochs))
-            write_product(path, replace(step, cpu_seconds=float("nan")))
-            trace = costs.setdefault("on_the_way", {}).setdefault(found.method, {}).setdefault(split, {})
-            trace[str(epochs)] = step.cpu_seconds
-        if split == "test" and seed == self.study.seeds[0]:
-            self.shown[found.method] = found
-
-    def write_costs(self, stage: StagedFolder) -> None:
-        """Put the costs beside the products."""
-        stage.path(COSTS_FILE).write_text(json.dumps(self.costs, indent=2, sort_keys=True) + "\n")
-
-    def metadata(self, context: dg.AssetExecutionContext, stage: StagedFolder) -> dict[str, Any]:
-        """Catalog entry: a picture of the test split and a table of costs."""
-        rows = [
-            {"seed": seed, "method": method, "split": split, "cpu_seconds": round(seconds, 2)}
-            for seed, entry in self.costs.items()
-            for method, splits in entry["reconstruct"].items()
+    def cost_rows(self) -> list[dict[str, Any]]:
+        """A row per seed and split."""
+        return [
+            {"seed": seed, "split": split, "cpu_seconds": round(seconds, 2)}
+            for seed, splits in self.costs["reconstruct"].items()
             for split, seconds in splits.items()
         ]
-        pictures = optional_picture(context, lambda: reconstruction_preview(self.shown), "test split")
-        iterative = self.shown.get("pty_chi")
-        if iterative is not None:
-            pictures |= loss_metadata(context, iterative)
-        return {"costs": table(rows), "files": len(stage.records()), **pictures}
+
+    def explanation_rows(self) -> list[dict[str, Any]]:
+        """A row per seed and split."""
+        return [
+            {"seed": seed, "split": split, **found}
+            for seed, splits in self.explanations.items()
+            for split, found in splits.items()
+        ]
 
 
-def measurement_of(view_files: PartitionFiles, study: Study, view: str, split: Split, seed: int) -> Measurement:
-    """What a solver may see of a view: the dataset without its truth."""
-    return read_dataset(view_files.path(f"{study.seed_folder(seed)}{view}_{split}.npz")).measurement
+def _follow(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> Followed:
+    parameters = run.parameters
+    view_file = files.view_file(parameters.view_name, split, parameters.folder_of(seed))
+    measurement = read_dataset(run.files("overlap_view").path(view_file)).measurement
+    given = Given(seed, start=_start(run, seed, split), bundle=_bundle(run, seed), progress=run.progress)
+    return follow(
+        METHOD_KINDS.get(str(parameters.kind)),
+        measurement,
+        parameters.options,
+        given,
+        method=str(parameters.method),
+        keep_trace=split == TRACED and seed == parameters.first_seed,
+    )
 
 
-def skip_reason(view_files: PartitionFiles) -> str | None:
-    """Why a view's cell is not reconstructed; None if it is."""
-    summary = read_json(view_files.path("metrics_bundle.json"))
-    return None if summary["trainable"] else summary["reason"]
+def _keep(
+    run: PartitionRun[ReconstructionParameters], made: Results, followed: Followed, seed: int, split: Split
+) -> None:
+    """Write a result and its way; CPU times go to the costs, so that equal results have equal files."""
+    parameters, result = run.parameters, followed.result
+    method, folder = str(parameters.method), parameters.folder_of(seed)
+    _write(run.path(files.product_file(method, split, folder)), result)
+    made.costs["reconstruct"].setdefault(str(seed), {})[split] = result.cpu_seconds
+    for step, estimate in followed.trace.items():
+        _write(run.path(files.trace_file(method, split, folder, step)), estimate)
+        made.costs["trace"].setdefault(str(seed), {})[str(step)] = estimate.cpu_seconds
+    made.explanations.setdefault(str(seed), {})[split] = _explained(run, result, seed, split).to_dict()
+    if split == TRACED and seed == parameters.first_seed:
+        made.shown[method] = result
 
 
-def start_object(start: Mapping[str, PartitionFiles], study: Study, seed: int, split: Split) -> Any:
-    """The PINN's object to start from, if the study asks for it.
+def _explained(
+    run: PartitionRun[ReconstructionParameters], result: Reconstruction, seed: int, split: Split
+) -> Explanation:
+    parameters = run.parameters
+    view_file = files.view_file(parameters.view_name, split, parameters.folder_of(seed))
+    measurement = read_dataset(run.files("overlap_view").path(view_file)).measurement
+    return explain_counts(measurement, result, learned=parameters.learned)
 
-    Raises:
-        GateRefusedError: the cell has no PINN product.
-    """
-    if study.pty_chi.start == "flat":
+
+def _write(path: Path, estimate: Reconstruction) -> None:
+    write_product(path, replace(estimate, cpu_seconds=float("nan")))
+
+
+def _start(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> ComplexObject | None:
+    """The result of the method that this one starts from; None: flat."""
+    method = run.parameters.starts_from
+    if method is None:
         return None
-    products = start["network_reconstruction"]
-    name = product_file("pinn", split, study.seed_folder(seed))
-    if name not in products.files:
-        message = f"{products.item} has no PINN product: pty_chi.start 'pinn' works in cells whose view trains a PINN"
+    products = run.files(f"reconstruction/{method}")
+    return read_product(products.path(files.product_file(method, split, run.parameters.folder_of(seed)))).object
+
+
+def _trained(run: PartitionRun[ReconstructionParameters]) -> PartitionFiles | None:
+    """The partition that holds the method's network; None if it has none."""
+    names = ("trained_bundle", f"training/{run.parameters.method}")
+    found = [source for name in names for source in run.inputs.get(name, {}).values()]
+    return found[0] if found else None
+
+
+def _bundle(run: PartitionRun[ReconstructionParameters], seed: int) -> Path | None:
+    source = _trained(run)
+    if source is None:
+        return None
+    folder = run.parameters.folder_of(seed)
+    found = [name for name in source.files if files.is_bundle(name) and name.startswith(folder)]
+    if len(found) != 1:
+        message = f"{source.item}: expected one bundle of seed {seed}, it holds {sorted(source.files)}"
         raise GateRefusedError(message)
-    return read_product(products.path(name)).object
+    return source.path(found[0])
+
+
+def _training_costs(run: PartitionRun[ReconstructionParameters]) -> Iterator[tuple[int, dict[str, Any]]]:
+    source = _trained(run)
+    if source is None:
+        return
+    for seed in run.parameters.seeds:
+        yield seed, read_json(source.path(run.parameters.folder_of(seed) + files.COSTS))

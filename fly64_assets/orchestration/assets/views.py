@@ -1,85 +1,41 @@
 """overlap_view: the scan positions that a view keeps, and how much their probes really overlap."""
 
-import json
+from typing import Any
 
-import dagster as dg
 import numpy as np
 
-from fly64_assets.orchestration.catalog.gate import PartitionFiles
-from fly64_assets.orchestration.catalog.io_manager import published_output
-from fly64_assets.orchestration.catalog.metadata import optional_picture, scalars, table
-from fly64_assets.orchestration.graph.partitions import StudyPartitions
-from fly64_assets.orchestration.graph.workspace import Workspace
+from fly64_assets.orchestration.catalog.metadata import Metadata, optional_picture, scalars, table
+from fly64_assets.orchestration.catalog.publishing import PartitionRun
+from fly64_assets.orchestration.graph import files
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import view_preview
+from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import SPLITS, Split
 from fly64_assets.science.views.view import ViewSummary, make_view
-from fly64_assets.storage import StagedFolder, staged
-from fly64_assets.study import Study, split_partition
-
-METRICS_FILE = "metrics_bundle.json"
+from fly64_assets.study.parameters import ViewParameters
 
 
-def view_assets(partitions: StudyPartitions) -> list[dg.AssetsDefinition]:
-    """The one asset between datasets and solvers."""
+def overlap_view(run: PartitionRun[ViewParameters]) -> Metadata:
+    """The positions that a view keeps, as DATA-001 datasets, with requested and measured overlap.
 
-    @dg.asset(
-        partitions_def=partitions.dose_and_view,
-        ins={
-            "simulated_dataset": dg.AssetIn(
-                partition_mapping=dg.MultiToSingleDimensionPartitionMapping("dose"),
-            )
-        },
-        group_name="views",
-        code_version="1",
-        io_manager_key="files",
-        kinds={"numpy"},
-    )
-    def overlap_view(
-        context: dg.AssetExecutionContext, workspace: dg.ResourceParam[Workspace], simulated_dataset: PartitionFiles
-    ) -> dg.Output:
-        """The positions that a view keeps, as DATA-001 datasets, with requested and measured overlap.
-
-        The same positions are kept at every dose and for every seed. A view that keeps too few train
-        positions still materializes, marked as not trainable with the reason.
-        """
-        study = workspace.study
-        item = workspace.item(context, "overlap_view")
-        parameter_hash = study.parameter_hash("overlap_view", item.partition)
-        _, view = split_partition(item.partition)
-        with staged(workspace.data_root / item.folder) as stage:
-            summaries: dict[int, dict[Split, ViewSummary]] = {
-                seed: {
-                    split: _make_split(study, stage, simulated_dataset, view, split, seed, parameter_hash)
-                    for split in SPLITS
-                }
-                for seed in study.seeds
-            }
-            first = summaries[study.seeds[0]]
-            bundle = metrics_bundle(view, summaries)
-            stage.path(METRICS_FILE).write_text(json.dumps(bundle, indent=2, sort_keys=True) + "\n")
-            metadata = {
-                "trainable": first["train"].trainable,
-                **({} if first["train"].trainable else {"reason": first["train"].reason}),
-                **scalars(first["train"].to_dict(), "train_"),
-                "overlap metrics": table({"split": split, **first[split].to_dict()} for split in SPLITS),
-                **optional_picture(
-                    context, lambda: _preview(stage, study, simulated_dataset, view, first), "positions"
-                ),
-            }
-            return published_output(
-                context, stage, parameter_hash=parameter_hash, upstream=[simulated_dataset], metadata=metadata
-            )
-
-    return [overlap_view]
+    The same positions are kept at every dose and for every seed. A view that keeps too few train
+    positions still materializes, marked as not trainable with the reason.
+    """
+    summaries: dict[int, dict[Split, ViewSummary]] = {
+        seed: {split: _make_split(run, split, seed) for split in SPLITS} for seed in run.parameters.seeds
+    }
+    first = summaries[run.parameters.first_seed]
+    run.write_json(files.OVERLAP_METRICS, metrics_bundle(run.parameters.view_name, summaries))
+    return {
+        "trainable": first["train"].trainable,
+        **({} if first["train"].trainable else {"reason": first["train"].reason}),
+        **scalars(first["train"].to_dict(), "train_"),
+        "overlap metrics": table({"split": split, **first[split].to_dict()} for split in SPLITS),
+        **optional_picture(run.log, lambda: _preview(run, first), "positions"),
+    }
 
 
-def dataset_file(view: str, split: Split, seed_folder: str) -> str:
-    """Name of a view's dataset inside its partition."""
-    return f"{seed_folder}{view}_{split}.npz"
-
-
-def metrics_bundle(view: str, summaries: dict[int, dict[Split, ViewSummary]]) -> dict:
+def metrics_bundle(view: str, summaries: dict[int, dict[Split, ViewSummary]]) -> dict[str, Any]:
     """Overlap metrics of both splits; of the first seed at the top, and of each seed below."""
     first = next(iter(summaries.values()))
     by_seed = {
@@ -95,33 +51,26 @@ def metrics_bundle(view: str, summaries: dict[int, dict[Split, ViewSummary]]) ->
     }
 
 
-def _make_split(
-    study: Study,
-    stage: StagedFolder,
-    source: PartitionFiles,
-    view: str,
-    split: Split,
-    seed: int,
-    parameter_hash: str,
-) -> ViewSummary:
-    folder = study.seed_folder(seed)
+def _make_split(run: PartitionRun[ViewParameters], split: Split, seed: int) -> ViewSummary:
+    parameters = run.parameters
+    view, folder = parameters.view_name, parameters.folder_of(seed)
     return make_view(
-        source.path(f"{folder}patched_{split}.npz"),
-        study.views[view],
+        run.files("simulated_dataset").path(files.dataset_file(split, folder)),
+        parameters.view,
         view_name=view,
         split=split,
-        out=stage.path(dataset_file(view, split, folder)),
-        rng=study.rng("view", view, split),
-        parameter_hash=parameter_hash,
+        out=run.path(files.view_file(view, split, folder)),
+        rng=named_rng(parameters.selection_seed, "view", view, split),
+        parameter_hash=parameters.digest,
     )
 
 
-def _preview(
-    stage: StagedFolder, study: Study, source: PartitionFiles, view: str, summaries: dict[Split, ViewSummary]
-) -> bytes:
-    folder = study.seed_folder(study.seeds[0])
-    kept = {split: read_dataset(stage.path(dataset_file(view, split, folder))) for split in SPLITS}
-    everything = [read_dataset(source.path(f"{folder}patched_{split}.npz")) for split in SPLITS]
+def _preview(run: PartitionRun[ViewParameters], summaries: dict[Split, ViewSummary]) -> bytes:
+    parameters = run.parameters
+    folder = parameters.folder_of(parameters.first_seed)
+    source = run.files("simulated_dataset")
+    kept = {split: read_dataset(run.path(files.view_file(parameters.view_name, split, folder))) for split in SPLITS}
+    everything = [read_dataset(source.path(files.dataset_file(split, folder))) for split in SPLITS]
     return view_preview(
         kept["train"].object,
         np.concatenate([dataset.measurement.positions_xy_px for dataset in everything]),

@@ -7,18 +7,22 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import dagster as dg
-from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
-from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState, plan, select_partitions
+from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState, plan
 from fly64_assets.orchestration.catalog.run_history import RunHistory
-from fly64_assets.orchestration.graph.jobs import CELL_JOB, DATASET_JOB, REPORT_JOB, SCAN_JOB
+from fly64_assets.orchestration.dagster_internals import IMPLICIT_ASSET_JOB_NAME
+from fly64_assets.orchestration.graph.jobs import DATASET_JOB, REPORT_JOB, SCAN_JOB, job_of
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.orchestration.study_run.runs import PARTITION_TAG, STUDY_TAG
-from fly64_assets.study import BASELINE_VIEW, split_partition
+from fly64_assets.study import split_partition
 
 TickContext = dg.ScheduleEvaluationContext | dg.SensorEvaluationContext
 PRIORITY_TAG = "dagster/priority"
 SENSOR_SECONDS = 300
+
+
+_PRIORITIES = {SCAN_JOB: 30, DATASET_JOB: 20, REPORT_JOB: 0}
 
 
 @dataclass(frozen=True)
@@ -27,14 +31,8 @@ class Unit:
 
     job: str
     partition: str | None
+    priority: int
     states: tuple[PartitionState, ...]
-
-    @property
-    def priority(self) -> int:
-        """Upstream runs leave the queue first; the baseline cell of a dose before its other cells."""
-        if self.job == CELL_JOB:
-            return 10 if split_partition(self.partition)[1] == BASELINE_VIEW else 5
-        return {SCAN_JOB: 30, DATASET_JOB: 20, REPORT_JOB: 0}[self.job]
 
     @property
     def name(self) -> str:
@@ -59,8 +57,10 @@ class Decision:
 
 def decide(freshness: Freshness, max_failures: int) -> Decision:
     """Units with missing or stale partitions, upstream first, without those in progress or given up."""
-    units = _units(plan(freshness, select_partitions(freshness.study)))
-    history = RunHistory(freshness.instance)
+    graph = freshness.graph
+    selected = graph.select(graph.study.dose_keys, list(graph.study.views))
+    units = _units(plan(freshness, selected), graph)
+    history = RunHistory(freshness.instance, graph)
     requested, left_alone = [], []
     for unit in sorted(units, key=lambda unit: -unit.priority):
         todo = [state.item for state in unit.states if state.must_run]
@@ -77,12 +77,21 @@ def decide(freshness: Freshness, max_failures: int) -> Decision:
     return Decision(tuple(requested), tuple(left_alone))
 
 
-def _units(states: list[PartitionState]) -> list[Unit]:
-    jobs = {"scan": SCAN_JOB, "simulated_dataset": DATASET_JOB, "study_report": REPORT_JOB}
+def _units(states: list[PartitionState], graph: StudyGraph) -> list[Unit]:
     grouped: dict[tuple[str, str | None], list[PartitionState]] = {}
     for state in states:
-        grouped.setdefault((jobs.get(state.item.asset, CELL_JOB), state.item.partition), []).append(state)
-    return [Unit(job, partition, tuple(members)) for (job, partition), members in grouped.items()]
+        grouped.setdefault((job_of(state.item.asset, graph), state.item.partition), []).append(state)
+    return [
+        Unit(job, partition, _priority(job, partition, graph), tuple(members))
+        for (job, partition), members in grouped.items()
+    ]
+
+
+def _priority(job: str, partition: str | None, graph: StudyGraph) -> int:
+    """Upstream runs leave the queue first; of a dose's cells those whose networks the others apply."""
+    if job in _PRIORITIES:
+        return _PRIORITIES[job]
+    return 10 if split_partition(partition)[1] in graph.shared_views else 5
 
 
 def requests_of(decision: Decision, study_hash: str, cause: str) -> Iterator[dg.RunRequest]:
@@ -101,15 +110,16 @@ def study_automation(
     workspace: Workspace, code_versions: Mapping[str, str]
 ) -> tuple[list[dg.ScheduleDefinition], list[dg.SensorDefinition]]:
     """The schedule and the sensor of a study."""
-    study = workspace.study
+    graph = workspace.graph
+    study = graph.study
 
     def evaluate(context: TickContext, cause: str) -> list[dg.RunRequest] | dg.SkipReason:
-        freshness = Freshness(study, context.instance, workspace.data_root, code_versions, sizes_only=True)
+        freshness = Freshness(graph, context.instance, workspace.data_root, code_versions, sizes_only=True)
         decision = decide(freshness, study.schedule.max_failures)
         for text in decision.left_alone:  # a tick that requests something shows its log, but no reason
             context.log.warning(f"left alone: {text}")
         if decision.requested:
-            return list(requests_of(decision, study.study_hash(), cause))
+            return list(requests_of(decision, graph.study_hash, cause))
         return dg.SkipReason(decision.why_nothing)
 
     @dg.schedule(
@@ -128,7 +138,7 @@ def study_automation(
         description="Does the same when the content of the scan's input file changes.",
     )
     def base_file_changed(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        digest = study.input_digest()
+        digest = graph.input_digest()
         if digest is None:
             return dg.SkipReason("the scan is synthetic: it has no input file")
         if digest == context.cursor:

@@ -10,9 +10,8 @@ from typing import Any
 
 import dagster as dg
 from dagster import AssetRecordsFilter, DagsterInstance, EventLogRecord
-from dagster._core.event_api import PartitionKeyFilter  # no public name exists for partitioned check look-ups
-from dagster._core.storage.asset_check_execution_record import AssetCheckExecutionRecordStatus
 
+from fly64_assets.orchestration.dagster_internals import AssetCheckExecutionRecordStatus, PartitionKeyFilter
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.storage import FileRecord
 
@@ -78,7 +77,7 @@ def latest_entries(instance: DagsterInstance, asset: str) -> dict[str | None, Ca
     latest: dict[str | None, CatalogEntry] = {}
     for fetch in (instance.fetch_materializations, instance.fetch_observations):
         seen: set[str | None] = set()
-        for record in _all_records(fetch, dg.AssetKey(asset)):  # newest first
+        for record in _all_records(fetch, dg.AssetKey(asset.split("/"))):  # newest first
             if record.partition_key in seen:
                 continue
             entry = _entry_of(record)
@@ -137,7 +136,7 @@ def check_faults(
 def vouched_versions(instance: DagsterInstance, asset: str, check_names: tuple[str, ...]) -> dict[str | None, set[int]]:
     """Per partition, the storage ids of the materializations that every one of the checks passed on; read in bulk."""
     passed: dict[str | None, dict[int, set[str]]] = {}
-    keys = [dg.AssetCheckKey(dg.AssetKey(asset), name) for name in check_names]
+    keys = [dg.AssetCheckKey(dg.AssetKey(asset.split("/")), name) for name in check_names]
     for info in instance.event_log_storage.get_asset_check_partition_info(keys):
         target = info.latest_target_materialization_storage_id
         if info.latest_execution_status == AssetCheckExecutionRecordStatus.SUCCEEDED and target is not None:

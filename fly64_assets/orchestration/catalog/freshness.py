@@ -1,4 +1,4 @@
-"""One function decides whether a partition is fresh; the study command, the schedule and the sensor all ask it.
+"""Which partitions are fresh, stale or missing, and why: ``fly64 study``, the schedule and the sensor all ask it.
 
 A partition is fresh when its catalog entry was made under the current parameters, by the current
 code, from the current content of every upstream partition, its files are as they were written,
@@ -19,9 +19,10 @@ from fly64_assets.orchestration.catalog.entries import (
     latest_entry,
     vouched_versions,
 )
-from fly64_assets.orchestration.catalog.gate import BLOCKING_CHECKS, changed_files
-from fly64_assets.orchestration.graph.partitions import CELL_ASSETS, GRAPH, PartitionId, partitions_of, upstream_of
-from fly64_assets.study import Study
+from fly64_assets.orchestration.catalog.gate import changed_files
+from fly64_assets.orchestration.graph.checks import blocking_checks
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 
 Status = Literal["fresh", "skipped", "missing", "stale"]
 
@@ -51,14 +52,14 @@ class Freshness:
     """Judges partitions of a study against a catalog; entries may be read in bulk beforehand.
 
     Attributes:
-        study: what is asked.
+        graph: who reads what, and under which parameters.
         instance: the catalog.
         data_root: where the files are.
         code_versions: asset name to its current code version.
         sizes_only: compare sizes of files instead of contents; for ticks over many partitions.
     """
 
-    study: Study
+    graph: StudyGraph
     instance: dg.DagsterInstance
     data_root: Path
     code_versions: Mapping[str, str]
@@ -70,8 +71,12 @@ class Freshness:
         """The same judge over the catalog as it is now, read in bulk: for plans over many partitions."""
         return replace(
             self,
-            _entries={asset: latest_entries(self.instance, asset) for asset in GRAPH},
-            _vouched={asset: vouched_versions(self.instance, asset, names) for asset, names in BLOCKING_CHECKS.items()},
+            _entries={asset: latest_entries(self.instance, asset) for asset in self.graph.nodes},
+            _vouched={
+                asset: vouched_versions(self.instance, asset, names)
+                for asset in self.graph.nodes
+                if (names := blocking_checks(asset))
+            },
         )
 
     def entry(self, item: PartitionId) -> CatalogEntry | None:
@@ -83,7 +88,7 @@ class Freshness:
     def _check_faults(self, item: PartitionId, entry: CatalogEntry) -> list[str]:
         if entry.storage_id in self._vouched.get(item.asset, {}).get(item.partition, ()):
             return []
-        return check_faults(self.instance, item, entry, BLOCKING_CHECKS.get(item.asset, ()))
+        return check_faults(self.instance, item, entry, blocking_checks(item.asset))
 
     def state(self, item: PartitionId) -> PartitionState:
         """The verdict on one partition, from what is in the catalog and on disk now."""
@@ -102,20 +107,19 @@ class Freshness:
 
     def _parameter_reasons(self, item: PartitionId, entry: CatalogEntry) -> list[str]:
         reasons = []
-        if entry.parameter_hash != self.study.parameter_hash(item.asset, item.partition):
+        if entry.parameter_hash != self.graph.parameter_digest(item):
             reasons.append("its parameters changed")
-        current = self.code_versions.get(item.asset, "")
-        if entry.code_version != current:
-            reasons.append(f"its code version changed from {entry.code_version} to {current}")
+        if entry.code_version != self.code_versions.get(item.asset, ""):
+            reasons.append("its code changed")
         return reasons
 
     def _upstream_reasons(self, item: PartitionId, entry: CatalogEntry) -> list[str]:
-        reasons = []
         present = {}
-        for source in upstream_of(self.study, item):
+        for source in self.graph.upstream(item):
             made = self.entry(source)
             if made is not None:
                 present[str(source)] = made.data_version
+        reasons = []
         for name, version in present.items():
             if name not in entry.upstream:
                 reasons.append(f"{name} is new")
@@ -142,46 +146,10 @@ def plan(
     for item in selected:
         state = freshness.state(item)
         if not state.must_run:
-            rebuilt = [source for source in upstream_of(freshness.study, item) if source in states]
+            rebuilt = [source for source in freshness.graph.upstream(item) if source in states]
             rebuilt = [source for source in rebuilt if states[source].status in carried]
             if rebuilt:
                 names = ", ".join(str(source) for source in rebuilt)
                 state = PartitionState(item, "stale", (f"if {names} changes when it is rebuilt",))
         states[item] = state
     return list(states.values())
-
-
-def select_partitions(
-    study: Study,
-    *,
-    doses: list[str] | None = None,
-    views: list[str] | None = None,
-    gridsize: int | None = None,
-) -> list[PartitionId]:
-    """Partitions that a request covers, upstream first, with all that they need.
-
-    The baseline cell of a requested dose is always included: its bundle is compared in every cell.
-    """
-    wanted_doses = doses or study.dose_keys
-    wanted_views = [
-        view
-        for view, options in study.views.items()
-        if (views is None or view in views) and (gridsize is None or options.gridsize == gridsize)
-    ]
-    needed: set[PartitionId] = {PartitionId("study_report")}
-    frontier = [PartitionId("comparison_metrics", f"{dose}|{view}") for dose in wanted_doses for view in wanted_views]
-    while frontier:
-        item = frontier.pop()
-        if item not in needed:
-            needed.add(item)
-            frontier.extend(upstream_of(study, item))
-    return [item for item in walk_order(study) if item in needed]
-
-
-def walk_order(study: Study) -> list[PartitionId]:
-    """All partitions, upstream first: scan, datasets, then cell by cell, the baseline cell of a dose first."""
-    shared = [*partitions_of(study, "scan"), *partitions_of(study, "simulated_dataset")]
-    cells = [
-        PartitionId(asset, cell.partition) for cell in partitions_of(study, "overlap_view") for asset in CELL_ASSETS
-    ]
-    return [*shared, *cells, *partitions_of(study, "study_report")]

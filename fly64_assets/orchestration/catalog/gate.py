@@ -10,19 +10,9 @@ from pathlib import Path
 import dagster as dg
 
 from fly64_assets.orchestration.catalog.entries import CatalogEntry, check_faults, latest_entry
+from fly64_assets.orchestration.graph.checks import blocking_checks
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.storage import FileRecord, record_of, safe_relative_path
-
-BLOCKING_CHECKS: dict[str, tuple[str, ...]] = {
-    "scan": ("scan_is_usable",),
-    "simulated_dataset": ("datasets_follow_data_001", "dose_within_tolerance"),
-    "overlap_view": ("view_follows_data_001", "overlap_between_zero_and_one"),
-    "trained_bundle": ("bundle_matches_catalog", "weights_are_finite", "weights_changed", "network_learned"),
-    "network_reconstruction": ("network_products_are_finite",),
-    "pty_chi_reconstruction": ("pty_chi_products_are_finite",),
-    "comparison_metrics": ("metrics_table_is_complete",),
-}
-"""Blocking checks of each asset; ``checks.py`` implements them, the gate asks for them."""
 
 
 class GateRefusedError(dg.Failure):
@@ -93,7 +83,7 @@ def open_partition(
         message = f"{item} does not match the catalog: {'; '.join(faults)}. Rebuild it with: {item.command}"
         raise GateRefusedError(message)
     if require_checks:
-        faults = check_faults(instance, item, entry, BLOCKING_CHECKS.get(item.asset, ()))
+        faults = check_faults(instance, item, entry, blocking_checks(item.asset))
         if faults:
             message = f"{item} is blocked: {'; '.join(faults)}. Rebuild it with: {item.command}"
             raise GateRefusedError(message)

@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fly64_assets.storage import FileRecord, update_json
-from fly64_assets.study import dose_key
 
 if TYPE_CHECKING:
-    from fly64_assets.science.networks.training import TrainingResult
+    from fly64_assets.science.methods.record import TrainingResult
 
 
 MANIFEST_FILE = "training_manifest.json"
@@ -23,6 +22,7 @@ class JobKey:
 
     dose: float
     view: str
+    method: str | None
     gridsize: int
     seed: int
     folder: str
@@ -31,11 +31,6 @@ class JobKey:
     def identity(self) -> dict[str, Any]:
         """The fields that tell jobs apart."""
         return {key: value for key, value in asdict(self).items() if key != "folder"}
-
-    @property
-    def name(self) -> str:
-        """Key of the entry in the files."""
-        return f"{dose_key(self.dose)}|{self.view}|gs{self.gridsize}|seed_{self.seed}"
 
 
 class TrainingLedger:
@@ -107,7 +102,7 @@ class TrainingLedger:
 def _with(value: dict[str, Any], section: str, job: JobKey, entry: dict[str, Any]) -> dict[str, Any]:
     entries = [known for known in value.get(section, []) if not _same(known, job)]
     entries.append(entry)
-    entries.sort(key=lambda known: (known["dose"], known["view"], known["gridsize"], known["seed"]))
+    entries.sort(key=lambda each: (each["dose"], each["view"], str(each.get("method")), each["gridsize"], each["seed"]))
     return {**value, section: entries}
 
 

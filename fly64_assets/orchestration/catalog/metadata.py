@@ -10,6 +10,9 @@ import dagster as dg
 from fly64_assets.science.figures import loss_curve
 from fly64_assets.science.records import Reconstruction
 
+Metadata = dict[str, Any]
+"""What the catalog shows of a partition."""
+
 
 def picture(png: bytes, alternative_text: str) -> dg.MarkdownMetadataValue:
     """A picture that the catalog shows inline."""
@@ -17,23 +20,23 @@ def picture(png: bytes, alternative_text: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{alternative_text}](data:image/png;base64,{encoded})")
 
 
-def optional_picture(context: dg.AssetExecutionContext, draw: Callable[[], bytes], name: str) -> dict[str, Any]:
+def optional_picture(log: dg.DagsterLogManager, draw: Callable[[], bytes], name: str) -> dict[str, Any]:
     """A picture under ``name``; a failure to draw is said in its place and never fails the asset."""
     try:
         return {name: picture(draw(), name)}
     except Exception as error:  # noqa: BLE001 - a preview must not cost the result that it shows
-        context.log.warning(f"{name} could not be drawn: {type(error).__name__}: {error}")
+        log.warning(f"{name} could not be drawn: {type(error).__name__}: {error}")
         return {name: f"could not be drawn: {type(error).__name__}: {error}"}
 
 
-def loss_metadata(context: dg.AssetExecutionContext, iterative: Reconstruction) -> dict[str, Any]:
+def loss_metadata(log: dg.DagsterLogManager, iterative: Reconstruction) -> dict[str, Any]:
     """The loss over the epochs of an iterative reconstruction, as a picture, and the last one as a number."""
     if not iterative.loss_values:
         return {}
     epochs = zip(iterative.loss_epochs, iterative.loss_values, strict=True)
     history = [{"epoch": epoch, "loss": loss} for epoch, loss in epochs]
     return {
-        **optional_picture(context, lambda: loss_curve(history), "loss"),
+        **optional_picture(log, lambda: loss_curve(history), "loss"),
         "final_loss": float(iterative.loss_values[-1]),
     }
 

@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fly64_assets.orchestration.catalog.freshness import Freshness, plan, walk_order
+from fly64_assets.orchestration.catalog.freshness import Freshness, plan
 from fly64_assets.orchestration.catalog.gate import changed_files
 from fly64_assets.orchestration.catalog.ledger import LEDGER_FILES
-from fly64_assets.orchestration.graph.partitions import GRAPH
 
 
 @dataclass(frozen=True)
@@ -27,9 +26,9 @@ def verify_data_root(freshness: Freshness) -> list[Finding]:
     snapshot = freshness.snapshot()
     findings: list[Finding] = []
     known: set[Path] = set()
-    for item in walk_order(freshness.study):
+    for item in freshness.graph.walk_order():
         entry = snapshot.entry(item)
-        if entry is None or entry.skip_reason is not None:
+        if entry is None:
             continue
         folder = freshness.data_root / item.folder
         known |= {folder / name for name in entry.files}
@@ -38,17 +37,18 @@ def verify_data_root(freshness: Freshness) -> list[Finding]:
             findings.append(Finding(kind, f"{item}: {fault}", f"rebuild with: {item.command}"))
     damaged = {finding.where.split(":")[0] for finding in findings}
     # Cells that were never asked for do not make the report over the others stale.
-    for state in plan(freshness, walk_order(freshness.study), carried=("stale",)):
+    for state in plan(freshness, freshness.graph.walk_order(), carried=("stale",)):
         if state.status == "stale" and str(state.item) not in damaged:
             reasons = "; ".join(state.reasons)
             findings.append(Finding("stale", f"{state.item}: {reasons}", f"rebuild with: {state.item.command}"))
-    return findings + _foreign(freshness.data_root, known)
+    return findings + _foreign(freshness, known)
 
 
-def _foreign(data_root: Path, known: set[Path]) -> list[Finding]:
+def _foreign(freshness: Freshness, known: set[Path]) -> list[Finding]:
     found = []
-    for asset in GRAPH:
-        for path in sorted((data_root / asset).rglob("*")):
+    data_root = freshness.data_root
+    for family in sorted({node.family for node in freshness.graph.nodes.values()}):
+        for path in sorted((data_root / family).rglob("*")):
             hidden = any(part.startswith(".") for part in path.relative_to(data_root).parts)
             if path.is_file() and not hidden and path not in known and path.name not in LEDGER_FILES:
                 remedy = "the catalog of this study does not list it; nothing reads it; remove it if you do not need it"

@@ -1,11 +1,12 @@
 """What the files of each asset hold, column by column, for the pages of the catalog; and where it is documented."""
 
 from pathlib import Path
+from typing import Any
 
 import dagster as dg
 
+from fly64_assets.orchestration.graph.study_graph import AssetNode
 from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES
-from fly64_assets.study import AssetName
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -28,7 +29,11 @@ _DATA_001 = (
 )
 _HISTORY = (
     ("epoch", "int", "Passes over the training groups, from 1."),
-    ("train_loss", "float", "Mean loss of the epoch: Poisson likelihood (pinn), distance from Y (supervised)."),
+    (
+        "train_loss",
+        "float",
+        "Mean loss of the epoch: Poisson likelihood of counts, or distance from the truth.",
+    ),
     ("validation_loss", "float", "The same on held-out patterns; the best epoch's weights are kept."),
     ("learning_rate", "float", "At the end of the epoch."),
 )
@@ -61,42 +66,33 @@ _SCAN = (
     ("metadata", "JSON text", "Where the object comes from, and the pixel size."),
 )
 
-_COLUMNS: dict[AssetName, tuple[tuple[str, str, str], ...]] = {
+_COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "scan": _SCAN,
     "simulated_dataset": _DATA_001,
     "overlap_view": _DATA_001,
     "trained_bundle": _HISTORY,
-    "network_reconstruction": _PRODUCT,
-    "pty_chi_reconstruction": _PRODUCT,
+    "training": _HISTORY,
+    "reconstruction": _PRODUCT,
     "comparison_metrics": _SCORES,
     "study_report": _SCORES,
 }
-_DOCUMENTED: dict[AssetName, str] = {
+_DOCUMENTED = {
     "scan": "contracts.md#physics",
     "simulated_dataset": "contracts.md#data-001-the-dataset",
     "overlap_view": "contracts.md#overlap",
     "trained_bundle": "contracts.md#bundles",
-    "network_reconstruction": "contracts.md",
-    "pty_chi_reconstruction": "contracts.md",
+    "training": "contracts.md#bundles",
+    "reconstruction": "contracts.md",
     "comparison_metrics": "contracts.md",
     "study_report": "guide/first_hour.md",
 }
 
 
-def column_schema(asset: AssetName) -> dg.TableSchema:
-    """Columns of an asset's table, or arrays of its files."""
-    return dg.TableSchema(columns=[dg.TableColumn(name, kind, text) for name, kind, text in _COLUMNS[asset]])
-
-
-def described(assets: list[dg.AssetsDefinition]) -> list[dg.AssetsDefinition]:
-    """The assets with what their files hold and where that is documented."""
-
-    def describe(spec: dg.AssetSpec) -> dg.AssetSpec:
-        asset: AssetName = spec.key.to_user_string()  # pyright: ignore[reportAssignmentType]
-        page = dg.MetadataValue.path(str(DOCS / _DOCUMENTED[asset]))
-        guide = dg.MetadataValue.path(str(DOCS / "guide" / "first_hour.md"))
-        return spec.merge_attributes(
-            metadata={"dagster/column_schema": column_schema(asset), "contract": page, "guide": guide}
-        )
-
-    return [dg.map_asset_specs(describe, [asset])[0] for asset in assets]  # pyright: ignore[reportReturnType]
+def described(node: AssetNode) -> dict[str, Any]:
+    """What the files of an asset hold, column by column, and where that is documented."""
+    columns = [dg.TableColumn(name, kind, text) for name, kind, text in _COLUMNS[node.family]]
+    return {
+        "dagster/column_schema": dg.TableSchema(columns=columns),
+        "contract": dg.MetadataValue.path(str(DOCS / _DOCUMENTED[node.family])),
+        "guide": dg.MetadataValue.path(str(DOCS / "guide" / "first_hour.md")),
+    }

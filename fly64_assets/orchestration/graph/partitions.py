@@ -1,25 +1,18 @@
-"""Partitions of the graph, and which partition needs which: dose, and dose x view."""
+"""Partitions of the graph: one asset partition, and Dagster's definitions of a study's doses and views."""
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import get_args
 
 import dagster as dg
 
-from fly64_assets.study import BASELINE_VIEW, AssetName, Study, split_partition
-
-GRAPH: tuple[AssetName, ...] = get_args(AssetName)
-"""All assets, upstream before downstream."""
-
-CELL_ASSETS: tuple[AssetName, ...] = GRAPH[2:7]
-"""The assets of one cell, that is of one dose and view."""
+from fly64_assets.study import Study, split_partition
 
 
 @dataclass(frozen=True, order=True)
 class PartitionId:
     """One asset partition; ``partition`` is None where the asset is not partitioned."""
 
-    asset: AssetName
+    asset: str
     partition: str | None = None
 
     def __str__(self) -> str:
@@ -29,7 +22,7 @@ class PartitionId:
     @property
     def asset_key(self) -> dg.AssetKey:
         """Dagster's key."""
-        return dg.AssetKey(self.asset)
+        return dg.AssetKey(self.asset.split("/"))
 
     @property
     def command(self) -> str:
@@ -60,56 +53,3 @@ class StudyPartitions:
         return dg.MultiPartitionsDefinition(
             {"dose": self.dose, "view": dg.StaticPartitionsDefinition(list(self.study.views))}
         )
-
-    @cached_property
-    def own_and_baseline(self) -> dg.MultiPartitionMapping:
-        """From a cell to its own bundle and to the baseline bundle of its dose."""
-        users = {view: {view} for view in self.study.views}
-        users[BASELINE_VIEW] = set(self.study.views)
-        return dg.MultiPartitionMapping(
-            {
-                "dose": dg.DimensionPartitionMapping("dose", dg.IdentityPartitionMapping()),
-                "view": dg.DimensionPartitionMapping("view", dg.StaticPartitionMapping(users)),
-            }
-        )
-
-
-def partitions_of(study: Study, asset: AssetName) -> list[PartitionId]:
-    """All partitions of an asset; the baseline cell of a dose comes before the others."""
-    match asset:
-        case "scan" | "study_report":
-            return [PartitionId(asset)]
-        case "simulated_dataset":
-            return [PartitionId(asset, dose) for dose in study.dose_keys]
-    views = sorted(study.views, key=lambda view: view != BASELINE_VIEW)
-    return [PartitionId(asset, f"{dose}|{view}") for dose in study.dose_keys for view in views]
-
-
-def upstream_of(study: Study, item: PartitionId) -> list[PartitionId]:
-    """The partitions that one partition reads."""
-    cell = item.partition
-    dose, _ = split_partition(cell)
-    match item.asset:
-        case "scan":
-            return []
-        case "simulated_dataset":
-            return [PartitionId("scan")]
-        case "overlap_view":
-            return [PartitionId("simulated_dataset", dose)]
-        case "trained_bundle":
-            return [PartitionId("overlap_view", cell)]
-        case "pty_chi_reconstruction":
-            start = [PartitionId("network_reconstruction", cell)] if study.pty_chi.start == "pinn" else []
-            return [PartitionId("overlap_view", cell), *start]
-        case "network_reconstruction":
-            baseline = f"{dose}|{BASELINE_VIEW}"
-            bundles = [cell] if cell == baseline else [baseline, cell]
-            return [PartitionId("overlap_view", cell), *(PartitionId("trained_bundle", key) for key in bundles)]
-        case "comparison_metrics":
-            return [PartitionId("overlap_view", cell), *_reconstructions(cell)]
-        case "study_report":
-            return partitions_of(study, "comparison_metrics")
-
-
-def _reconstructions(cell: str | None) -> list[PartitionId]:
-    return [PartitionId("network_reconstruction", cell), PartitionId("pty_chi_reconstruction", cell)]

@@ -1,4 +1,4 @@
-"""Resources that assets receive: the study, the data root, and where progress goes."""
+"""The resource that assets and checks receive: the study's graph, where its files are, and where progress goes."""
 
 import logging
 import time
@@ -9,38 +9,33 @@ from pathlib import Path
 import dagster as dg
 
 from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.science.records import Progress, ProgressListener, ignore_progress
-from fly64_assets.storage import StagedFolder
-from fly64_assets.study import Study
 
 LOG_EVERY_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """A study, its data root, and a listener outside the run (the progress bar of ``fly64 study``).
+    """A study's graph, its data root, and a listener outside the run (the progress bar of ``fly64 study``).
 
     Attributes:
-        study: the study that the definitions were built for.
+        graph: of the study that the definitions were built for.
         data_root: absolute folder that holds its files.
         listener: told of all progress, besides the run log.
     """
 
-    study: Study
+    graph: StudyGraph
     data_root: Path
     listener: ProgressListener = ignore_progress
 
     def item(self, context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext, asset: str) -> PartitionId:
         """The partition that a run works on."""
-        return PartitionId(asset, context.partition_key if context.has_partition_key else None)  # pyright: ignore[reportArgumentType]
+        return PartitionId(asset, context.partition_key if context.has_partition_key else None)
 
-    def stage(self, item: PartitionId) -> StagedFolder:
-        """A staged folder for a partition's new files."""
-        return StagedFolder(self.data_root / item.folder)
-
-    def work_dir(self, item: PartitionId, parameter_hash: str) -> Path:
+    def work_dir(self, item: PartitionId, digest: str) -> Path:
         """A folder that survives a killed run, for checkpoints of the same parameters."""
-        folder = self.data_root / ".work" / item.folder / parameter_hash[:16]
+        folder = self.data_root / ".work" / item.folder / digest[:16]
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 

@@ -1,19 +1,22 @@
 """``fly64 study`` without its command line: plan, walk, and the summary at the end."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 from dagster import DagsterInstance
 from rich.console import Console
 
-from fly64_assets.orchestration.automation.interrupted import settle_interrupted
-from fly64_assets.orchestration.catalog.freshness import Freshness, plan, select_partitions
+from fly64_assets.orchestration.catalog.freshness import Freshness, plan
 from fly64_assets.orchestration.catalog.instance import limit_training, study_instance
+from fly64_assets.orchestration.catalog.interrupted import settle_interrupted
 from fly64_assets.orchestration.catalog.verify import verify_data_root
-from fly64_assets.orchestration.code_location import code_versions, study_assets
-from fly64_assets.orchestration.graph.partitions import PartitionId, partitions_of
+from fly64_assets.orchestration.code_location import code_versions
+from fly64_assets.orchestration.graph import files
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import REPORT, StudyGraph
 from fly64_assets.orchestration.study_run.pool import WorkerPool
+from fly64_assets.orchestration.study_run.runs import STUDY_TAG
 from fly64_assets.orchestration.study_run.terminal import TerminalDisplay
 from fly64_assets.orchestration.study_run.walk import Walk
 from fly64_assets.storage import remove_abandoned_staging
@@ -28,13 +31,16 @@ class StudyRequest:
     data_root: Path
     doses: list[str]
     views: list[str]
-    gridsize: int | None = None
     jobs: int = 1
-    training_overrides: dict[str, Any] = field(default_factory=dict)
+
+    @cached_property
+    def graph(self) -> StudyGraph:
+        """The study's graph."""
+        return StudyGraph(self.study)
 
     def selected(self) -> list[PartitionId]:
         """The partitions asked for, with what they need, upstream first."""
-        return select_partitions(self.study, doses=self.doses, views=self.views, gridsize=self.gridsize)
+        return self.graph.select(self.doses, self.views)
 
 
 def list_plan(request: StudyRequest, console: Console) -> None:
@@ -62,7 +68,7 @@ def run_study(request: StudyRequest, console: Console) -> dict[PartitionId, str]
         freshness = _freshness(request, instance)
         pool = WorkerPool(request.study, request.data_root, request.jobs)
         display = TerminalDisplay(console)
-        walking = Walk(freshness, request.selected(), pool, display)
+        walking = Walk(freshness, request.selected(), pool, display, {STUDY_TAG: request.graph.study_hash})
         try:
             with display.live():
                 walking.run()
@@ -92,11 +98,11 @@ def verify_study(request: StudyRequest, console: Console) -> int:
 def _settle(request: StudyRequest, instance: DagsterInstance) -> list[str]:
     """Leave nothing behind of dead processes: unfinished runs, trainings that stand as running, staged files."""
     remove_abandoned_staging(request.data_root)
-    return settle_interrupted(instance, request.data_root)
+    return settle_interrupted(instance, request.graph, request.data_root)
 
 
 def _freshness(request: StudyRequest, instance: DagsterInstance) -> Freshness:
-    return Freshness(request.study, instance, request.data_root, code_versions(study_assets(request.study)))
+    return Freshness(request.graph, instance, request.data_root, code_versions(request.graph))
 
 
 def _print_summary(request: StudyRequest, freshness: Freshness, walking: Walk, console: Console) -> None:
@@ -106,15 +112,13 @@ def _print_summary(request: StudyRequest, freshness: Freshness, walking: Walk, c
     computed = sum(outcome.success for outcome in walking.outcomes.values())
     kept = len(walking.done) - computed
     say(f"{computed} partitions computed, {kept} were fresh, {len(walking.failed)} failed")
-    for item in partitions_of(request.study, "trained_bundle"):
-        entry = freshness.entry(item)
-        if entry is None or item not in walking.selected:
-            continue
-        for name, record in entry.files.items():
-            if name.endswith("wts.h5.zip"):
+    for item in walking.selected:
+        entry = freshness.entry(item) if request.graph.node(item.asset).trains else None
+        for name, record in entry.files.items() if entry is not None else ():
+            if files.is_bundle(name):
                 say(f"bundle {item.folder}/{name}  sha256 {record.sha256}")
     for item, cause in walking.failed.items():
         say(f"FAILED {item}: {cause}\n       retry with: {item.command}")
-    report = request.data_root / "study_report" / "report.html"
+    report = request.data_root / REPORT / files.REPORT
     if report.exists():
         say(f"report {report}")

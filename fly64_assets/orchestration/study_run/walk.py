@@ -1,13 +1,15 @@
 """Walks the missing and stale partitions of a study, upstream first, as real Dagster runs."""
 
 import time
+from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState, plan
-from fly64_assets.orchestration.graph.partitions import PartitionId, upstream_of
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import REPORT
 from fly64_assets.orchestration.study_run.pool import Task, Worker, WorkerPool
-from fly64_assets.orchestration.study_run.runs import STUDY_TAG, RunOutcome
+from fly64_assets.orchestration.study_run.runs import RunOutcome
 from fly64_assets.science.records import Progress
 
 POLL_SECONDS = 0.5
@@ -44,54 +46,58 @@ class Walk:
         selected: partitions, upstream first.
         pool: workers that execute them.
         display: told what happens.
-        run_config: by asset, the op configuration of a run.
+        tags: of every run.
     """
 
     freshness: Freshness
     selected: list[PartitionId]
     pool: WorkerPool
     display: WalkDisplay
-    run_config: dict[str, dict[str, Any]] = field(default_factory=dict)
+    tags: dict[str, str] = field(default_factory=dict)
     outcomes: dict[PartitionId, RunOutcome] = field(default_factory=dict)
     done: set[PartitionId] = field(default_factory=set)
     failed: dict[PartitionId, str] = field(default_factory=dict)
     _started: dict[PartitionId, float] = field(default_factory=dict)
+    _unmet: dict[PartitionId, int] = field(default_factory=dict)
+    _ready: deque[PartitionId] = field(default_factory=deque)
 
     def run(self) -> None:
         """Execute everything that must run; failures are kept, the others go on."""
-        waiting = [state.item for state in plan(self.freshness, self.selected)]
-        total = len(waiting)
-        self.display.begin(total)
-        while waiting or self._started:
-            waiting = self._assign(waiting, total)
-            for worker, message in self.pool.messages(POLL_SECONDS):
-                self._hear(worker, message)
+        order = [state.item for state in plan(self.freshness, self.selected)]
+        chosen = set(order)
+        self.display.begin(len(order))
+        for item in order:
+            self._unmet[item] = sum(source in chosen for source in self.freshness.graph.upstream(item))
+        self._ready.extend(item for item in order if not self._unmet[item])
+        while self._ready or self._started:
+            self._assign(len(order))
+            if self._started:
+                for worker, message in self.pool.messages(POLL_SECONDS):
+                    self._hear(worker, message)
 
-    def _assign(self, waiting: list[PartitionId], total: int) -> list[PartitionId]:
-        left = []
-        for item in waiting:
+    def _assign(self, total: int) -> None:
+        """Hand ready partitions to idle workers; those that need no run are settled on the way."""
+        while self._ready and (idle := self.pool.idle()):
+            item = self._ready.popleft()
             cause = self._blocking_cause(item)
             if cause is not None:
                 self.failed[item] = cause
                 self.display.blocked(item, cause)
-            elif self._ready(item) and self.pool.idle():
-                self._decide(item, self.pool.idle()[0], total)
+                self._release(item)
             else:
-                left.append(item)
-        return left
+                self._decide(item, idle[0], total)
 
     def _decide(self, item: PartitionId, worker: Worker, total: int) -> None:
         state = self.freshness.state(item)
-        tells_of_failures = item.asset == "study_report" and bool(self.failed)
+        tells_of_failures = item.asset == REPORT and bool(self.failed)
         if not state.must_run and not tells_of_failures:
             self.done.add(item)
             self.display.settled(state)
+            self._release(item)
             return
         self._started[item] = time.monotonic()
         self.display.started(item, len(self.done) + len(self.failed) + len(self._started), total)
-        config = self.run_config.get(item.asset)
-        run_config = {"ops": {item.asset: {"config": config}}} if config else {}
-        worker.start(Task(item, run_config, {STUDY_TAG: self.freshness.study.study_hash()}))
+        worker.start(Task(item, {}, self.tags))
 
     def _hear(self, worker: Worker, message: dict[str, Any]) -> None:
         item = worker.task.item if worker.task is not None else None
@@ -103,11 +109,14 @@ class Walk:
         seconds = time.monotonic() - self._started.pop(item)
         if "died" in message:
             worker.forget()
-            cause = f"its process ended with code {message['died']} (killed, or out of memory)"
-            outcome = RunOutcome(item, "", success=False, cause=cause, seconds=seconds)
+            outcome = RunOutcome(item, "", success=False, cause=f"its process {message['died']}", seconds=seconds)
         else:
             worker.task = None
             outcome = RunOutcome(item, seconds=seconds, **message["outcome"])
+        self._ended(item, outcome)
+        self._release(item)
+
+    def _ended(self, item: PartitionId, outcome: RunOutcome) -> None:
         self.outcomes[item] = outcome
         if outcome.success:
             self.done.add(item)
@@ -119,15 +128,23 @@ class Walk:
             self.failed[item] = outcome.cause
         self.display.ended(outcome)
 
-    def _ready(self, item: PartitionId) -> bool:
-        selected = set(self.selected)
-        settled = self.done | set(self.failed)
-        return all(source in settled for source in upstream_of(self.freshness.study, item) if source in selected)
+    def _release(self, item: PartitionId) -> None:
+        """Let go what waited for a partition; each waiting one is counted down once per upstream partition.
+
+        What becomes ready goes first, so that a cell that was begun is finished before the next.
+        """
+        released = []
+        for below in self.freshness.graph.downstream(item):
+            if below in self._unmet:
+                self._unmet[below] -= 1
+                if not self._unmet[below]:
+                    released.append(below)
+        self._ready.extendleft(reversed(released))
 
     def _blocking_cause(self, item: PartitionId) -> str | None:
-        if item.asset == "study_report":  # reports on failed cells too
+        if item.asset == REPORT:  # reports on failed cells too
             return None
-        for source in upstream_of(self.freshness.study, item):
+        for source in self.freshness.graph.upstream(item):
             if source in self.failed:
                 return f"waits for {source}, which failed"
         return None

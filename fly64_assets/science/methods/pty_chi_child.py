@@ -5,25 +5,27 @@ pty-chi sets torch's default device and dtype for the whole process, hence a pro
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fly64_assets.science.child_process import Message, serve
+from fly64_assets.science.child_process import Message, Send, serve
 from fly64_assets.science.torch_runtime import limit_threads, require_torch
 
 INTENSITY_FILE, OBJECT_FILE, PROBE_FILE, POSITIONS_FILE = "intensity.npy", "object.npy", "probe.npy", "positions.npy"
 RESULT_OBJECT_FILE, RESULT_PROBE_FILE = "result_object.npy", "result_probe.npy"
 
 
-def reconstruct(request: Message, directory: Path, send: Callable[[Message], None]) -> None:
-    """Run the requested epochs on the arrays in ``directory``, sending ``{"epoch", "loss"}`` after each.
+def reconstruct(requests: Iterator[Message], send: Send) -> None:
+    """Run the requested epochs on the arrays in the request's folder, sending ``{"epoch", "loss"}`` after each.
 
     After the epochs in ``keep_epochs``, object and probe are saved and ``{"kept", "cpu_seconds"}`` is sent; the
     time that saving takes counts nowhere.
     """
+    request = next(requests)
+    directory = Path(request["folder"])
     require_torch()
     import ptychi.api as api
     from ptychi.api.task import PtychographyTask
@@ -55,13 +57,11 @@ def reconstruct(request: Message, directory: Path, send: Callable[[Message], Non
             save_result(task, directory / kept_folder(epoch))
             send({"kept": epoch, "cpu_seconds": reached - cpu_start})
             cpu_start += time.process_time() - reached
-    save_result(task, directory)
-    send({"cpu_seconds": time.process_time() - cpu_start})
 
 
 def save_result(task: Any, folder: Path) -> None:
     """Write object and probe as they are now."""
-    folder.mkdir(exist_ok=True)
+    folder.mkdir()
     np.save(folder / RESULT_OBJECT_FILE, task.get_data_to_cpu("object", as_numpy=True)[0])
     np.save(folder / RESULT_PROBE_FILE, task.get_data_to_cpu("probe", as_numpy=True)[0])
 
@@ -82,14 +82,11 @@ def task_options(api: Any, request: Message, patch_size_px: int) -> Any:
         "LSQML": api.LSQMLOptions,
         "rPIE": api.RPIEOptions,
         "ePIE": api.EPIEOptions,
-        "DM": api.DMOptions,
-        "Autodiff": api.AutodiffPtychographyOptions,
     }
     options = classes[request["algorithm"]]()
     solver = options.reconstructor_options
     solver.num_epochs = request["epochs"]
-    if request["algorithm"] != "DM":  # it takes all patterns at once, in chunks that only bound its memory
-        solver.batch_size = request["batch_size"]
+    solver.batch_size = request["batch_size"]
     solver.batching_mode = api.BatchingModes(request["batching"])
     solver.random_seed = request["seed"]
     solver.default_device = api.Devices(request["device"])
@@ -107,18 +104,14 @@ def task_options(api: Any, request: Message, patch_size_px: int) -> Any:
 
 
 def _algorithm_options(api: Any, options: Any, request: Message) -> None:
-    solver, poisson = options.reconstructor_options, request["noise_model"] == "poisson"
     if request["algorithm"] == "LSQML":
+        solver = options.reconstructor_options
         solver.noise_model = api.NoiseModels(request["noise_model"])
         solver.momentum_acceleration_gain = request["momentum"]
         solver.rescale_probe_intensity_in_first_epoch = False
-    elif request["algorithm"] == "DM":
-        solver.chunk_length = request["batch_size"]
-    elif request["algorithm"] == "Autodiff":
-        solver.loss_function = api.LossFunctions.POISSON if poisson else api.LossFunctions.MSE_SQRT
-        for parameter in (options.object_options, options.probe_options):
-            parameter.optimizer = api.Optimizers.ADAM
-            parameter.step_size = request["step_size"]
+    else:
+        options.object_options.alpha = request["alpha"]
+        options.object_options.step_size = request["step_size"]
 
 
 if __name__ == "__main__":

@@ -1,16 +1,17 @@
-"""A few quasi-Newton passes over the data that sharpen a network's object: maximum a posteriori on counts.
+"""Quasi-Newton passes over the data, from a flat object or another method's: maximum a posteriori on counts.
 
 L-BFGS whose initial inverse Hessian is the spectral lift. Each pass costs one forward and one backward transform per
 pattern, no line search, and memory that grows with the object alone.
 """
 
 from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Complex64
 
 from fly64_assets.science.physics.canvas_data import CanvasData
-from fly64_assets.science.records import Progress, ProgressListener, ignore_progress
 
 _MEMORY = 8
 _FIRST_STEP = 0.8
@@ -19,36 +20,37 @@ _BACKTRACK = 0.4
 Canvas = Complex64[torch.Tensor, "1 H W"]
 
 
-@torch.no_grad()
-def refine_canvas(
-    data: CanvasData,
-    canvas: Canvas,
-    passes: int,
-    *,
-    stage: str = "refine",
-    progress: ProgressListener = ignore_progress,
-) -> tuple[Canvas, list[float]]:
+@dataclass(frozen=True)
+class LoweredCanvas:
+    """What there is after a pass over the data.
+
+    Attributes:
+        canvas: the best one so far; the start itself after the first pass.
+        value: its objective; a rejected step repeats the value before it.
+    """
+
+    canvas: Canvas
+    value: float
+
+
+@torch.inference_mode()
+def lower_objective(data: CanvasData, canvas: Canvas, passes: int) -> Iterator[LoweredCanvas]:
     """Lower the Poisson NLL plus smoothness prior by a fixed number of passes over the data.
 
     Args:
         data: one canvas.
         canvas: where to start.
-        passes: looks at the data, the first one and rejected steps included.
-        stage: name for the listener.
-        progress: told after every pass; may raise to cancel.
+        passes: looks at the data, at least 1; the first one and rejected steps included.
 
-    Returns:
-        The refined canvas, and the objective after every pass (a rejected step repeats the value before it).
+    Yields:
+        What there is after every pass.
     """
-    if passes < 1:
-        return canvas, []
     value, downhill = _objective(data, canvas)
-    values = [value]
-    progress(Progress(stage, 1, passes, value))
+    yield LoweredCanvas(canvas, value)
     pairs: deque[tuple[Canvas, Canvas]] = deque(maxlen=_MEMORY)
     length = _FIRST_STEP
     direction = _direction(data, downhill, pairs)
-    while len(values) < passes:
+    for _ in range(passes - 1):
         trial = canvas + length * direction
         trial_value, trial_downhill = _objective(data, trial)
         if trial_value <= value:
@@ -59,9 +61,7 @@ def refine_canvas(
             direction, length = _direction(data, downhill, pairs), 1.0
         else:
             length *= _BACKTRACK
-        values.append(value)
-        progress(Progress(stage, len(values), passes, value))
-    return canvas, values
+        yield LoweredCanvas(canvas, value)
 
 
 def _objective(data: CanvasData, canvas: Canvas) -> tuple[float, Canvas]:

@@ -8,20 +8,21 @@ options: ``methods: {pinn_wide: {kind: unrolled, options: {width: 24}}}``.
 Importing a kind's module must be cheap: torch and pty-chi are imported inside its functions.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
+
 from fly64_assets.science.arrays import ComplexObject, ProbeModes
-from fly64_assets.science.options import ExecutionOptions, Options, ViewOptions
+from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
+from fly64_assets.science.options import Options, ViewOptions
 from fly64_assets.science.records import Measurement, ProgressListener, ignore_progress
 from fly64_assets.science.registry import Registry
 
 Trains = Literal["nothing", "view", "probe"]
 """What a method trains: nothing; a network on a view's patterns; a network for the study's probe, once per study."""
-
-LearnsFrom = Literal["counts", "truth"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -35,6 +36,9 @@ class Estimate:
         probe: refined probe; None: the measurement's own.
         cpu_seconds: CPU time until here, imports and saving apart; None: the time that the iterator took in this
             process is measured.
+        extended: the object with further rows and columns at the end of the grid, which the method estimated too
+            because its canvas sticks out there; None if it does not. Nothing lights them, and nothing but a method
+            that starts from the result reads them: without them it would start from another canvas.
     """
 
     object: ComplexObject
@@ -42,6 +46,17 @@ class Estimate:
     loss: float | None = None
     probe: ProbeModes | None = None
     cpu_seconds: float | None = None
+    extended: ComplexObject | None = None
+
+    @classmethod
+    def on_grid(
+        cls, extended: ComplexObject, object_shape: tuple[int, int], *, step: int, loss: float | None = None
+    ) -> "Estimate":
+        """An object that may extend beyond the end of the grid, cut to the grid."""
+        rows, columns = object_shape
+        if extended.shape == (rows, columns):
+            return cls(extended, step, loss)
+        return cls(np.ascontiguousarray(extended[:rows, :columns]), step, loss, extended=extended)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -51,61 +66,16 @@ class Given:
     Attributes:
         seed: of everything that the method draws.
         start: object to start from, another method's result; None: flat, all ones.
+        start_extended: ``extended`` of that result, if it has one.
         bundle: verified wts.h5.zip of the network that the method trained; None if it trains nothing.
         progress: told of every step; may raise to cancel.
     """
 
     seed: int
     start: ComplexObject | None = None
+    start_extended: ComplexObject | None = None
     bundle: Path | None = None
     progress: ProgressListener = ignore_progress
-
-
-@dataclass(frozen=True, slots=True)
-class TrainingTask:
-    """What a training is given beside its options.
-
-    Attributes:
-        source: DATA-001 file of the view's train split, for a method that trains on a view; the scan's file with
-            probe and positions, for one that trains for the probe.
-        view: gridsize and grouping of the view that it is trained on.
-        seed: of initial weights, order and thinning.
-        work_dir: private folder; receives wts.h5.zip, history.csv, train.log, and keeps checkpoints of a killed run.
-        provenance: plain data for the bundle's manifest: method, dose, view, dataset_sha256, parameter_hash.
-        execution: how the run is executed; changes no result.
-        progress: told after every step; may raise to cancel.
-    """
-
-    source: Path
-    view: ViewOptions
-    seed: int
-    work_dir: Path
-    provenance: Mapping[str, Any]
-    execution: ExecutionOptions = field(default_factory=ExecutionOptions)
-    progress: ProgressListener = ignore_progress
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training leaves behind.
-
-    Attributes:
-        bundle_path: the finished wts.h5.zip.
-        history: one row per epoch.
-        final_loss: validation loss of the weights in the bundle.
-        epochs_completed: epochs trained, resumed ones included.
-        cpu_seconds: process CPU time, over all resumed parts.
-        patterns_trained_on: distinct patterns that training used.
-        verdicts: finite_weights, weights_changed and learned, each ``{"passed": bool, "details": ...}``.
-    """
-
-    bundle_path: Path
-    history: list[dict[str, float | int]]
-    final_loss: float
-    epochs_completed: int
-    cpu_seconds: float
-    patterns_trained_on: int
-    verdicts: dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)

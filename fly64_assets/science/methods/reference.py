@@ -1,11 +1,17 @@
 """The reference object of a measured scan: pty-chi at full dose, object and probe together."""
 
-from dataclasses import replace
-
 import numpy as np
 
-from fly64_assets.science.methods.pty_chi import PtyChiOptions, reconstruct_with_pty_chi
-from fly64_assets.science.records import Measurement, ProgressListener, Reconstruction, Scan, ignore_progress
+from fly64_assets.science.methods.pty_chi import PtyChiOptions, reconstruct
+from fly64_assets.science.methods.record import Given
+from fly64_assets.science.records import (
+    Measurement,
+    Progress,
+    ProgressListener,
+    Reconstruction,
+    Scan,
+    ignore_progress,
+)
 
 
 def reconstruct_reference(
@@ -20,7 +26,8 @@ def reconstruct_reference(
         progress: told the epoch and its loss.
 
     Returns:
-        The reconstruction with method "reference" and counts scale 1, so that its probe is in square roots of photons.
+        The reconstruction with method "reference", the loss of each epoch, and counts scale 1, so that its probe is
+        in square roots of photons.
 
     Raises:
         ValueError: the scan has no measured counts.
@@ -35,5 +42,22 @@ def reconstruct_reference(
         positions_xy_px=scan.positions_xy_px,
         object_shape=(scan.object.shape[0], scan.object.shape[1]),
     )
-    found = reconstruct_with_pty_chi(measurement, options, seed=seed, progress=progress)
-    return replace(found, method="reference")
+    losses: dict[int, float] = {}
+
+    def listen(report: Progress) -> None:
+        if report.loss is not None:
+            losses[report.done] = report.loss
+        progress(report)
+
+    *_, found = reconstruct(measurement, options, Given(seed, progress=listen))
+    return Reconstruction(
+        object=found.object,
+        probe=scan.probe if found.probe is None else found.probe,
+        positions_xy_px=scan.positions_xy_px,
+        method="reference",
+        counts_scale=1.0,
+        loss_epochs=tuple(losses),
+        loss_values=tuple(losses.values()),
+        cpu_seconds=float("nan") if found.cpu_seconds is None else found.cpu_seconds,
+        comments=f"pty-chi {options.algorithm}, {options.epochs} epochs, seed {seed}",
+    )

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fly64_assets.science.methods.learned import apply_bundle
 from fly64_assets.science.methods.record import (
     Estimate,
     Given,
@@ -19,12 +20,14 @@ class SupervisedOptions(TrainingOptions):
 
 def train(task: TrainingTask, options: SupervisedOptions) -> TrainingResult:
     """Train on the true patches of a view."""
-    raise NotImplementedError
+    from fly64_assets.science.networks.training import train_network
+
+    return train_network(task, options, learns_from="truth")
 
 
 def reconstruct(measurement: Measurement, options: SupervisedOptions, given: Given) -> Iterator[Estimate]:
-    """Apply the network to the whole scan."""
-    raise NotImplementedError
+    """Apply the network: of gridsize 1 to every pattern by itself, of gridsize 2 to the whole scan."""
+    return apply_bundle(measurement, options, given)
 
 
 SUPERVISED = MethodKind(

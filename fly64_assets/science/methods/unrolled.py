@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fly64_assets.science.methods.learned import apply_bundle
 from fly64_assets.science.methods.record import (
     Estimate,
     Given,
@@ -20,12 +21,14 @@ class UnrolledOptions(TrainingOptions):
 
 def train(task: TrainingTask, options: UnrolledOptions) -> TrainingResult:
     """Train on the counts of a view; its truth is not read."""
-    raise NotImplementedError
+    from fly64_assets.science.networks.training import train_network
+
+    return train_network(task, options, learns_from="counts")
 
 
 def reconstruct(measurement: Measurement, options: UnrolledOptions, given: Given) -> Iterator[Estimate]:
-    """Apply the network to the whole scan."""
-    raise NotImplementedError
+    """Apply the network to the whole scan; an estimate after each of its looks at the data."""
+    return apply_bundle(measurement, options, given)
 
 
 UNROLLED = MethodKind(

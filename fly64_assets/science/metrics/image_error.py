@@ -4,8 +4,6 @@ Every score here is a function of sums over pixels. They are kept per block of t
 function gives the score itself (all blocks) and its bootstrap (blocks drawn with replacement).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
 from scipy.ndimage import binary_erosion, gaussian_filter
@@ -18,68 +16,29 @@ MS_SSIM_WEIGHTS = _WANG_WEIGHTS / _WANG_WEIGHTS.sum()
 """Three scales, the first weights of Wang et al. (2003) renormalised: five do not fit half a field of view."""
 
 _CONSTANT = 1e-5
+_CONTRAST = 10
+"""First column of the contrast terms in the sums of a block."""
 
 Real = Float64[np.ndarray, "h w"]
 Mask = Bool[np.ndarray, "h w"]
 Blocks = Int64[np.ndarray, "h w"]
-Draws = Float64[np.ndarray, "samples blocks"]
+Sums = Float64[np.ndarray, "blocks k"]
+Totals = Float64[np.ndarray, "*s k"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class BlockSums:
-    """Sums over the pixels of each block, from which scores are computed.
-
-    Attributes:
-        pixels: ``(blocks, 8)``: number, absolute error, squared error, image, truth, their squares, product.
-        ssim: ``(blocks, 2)``: number of pixels whose SSIM window lies in the mask, sum of their SSIM.
-        contrast: ``(blocks, scales, 2)``: likewise for the contrast terms of MS-SSIM (SSIM on the last scale).
-        data_range: truth's range over the mask.
-        constant: whether the image does not vary over the mask.
-    """
-
-    pixels: np.ndarray
-    ssim: np.ndarray
-    contrast: np.ndarray
-    data_range: float
-    constant: bool
-
-    def scores(self, draws: Draws | None = None) -> dict[str, np.ndarray]:
-        """Scores of the whole image, or of each bootstrap draw (how often each block was drawn).
-
-        Returns:
-            mae, mse, rmse, psnr, ssim, ms_ssim, pearson: one value, or one per draw; NaN where undefined (a
-            truth without range, a mask too small for the windows).
-        """
-        with np.errstate(divide="ignore", invalid="ignore"):
-            n, absolute, squared, a, t, aa, tt, at = np.moveaxis(_total(self.pixels, draws), -1, 0)
-            mse = squared / n
-            span = self.data_range if self.data_range > 0 else np.nan
-            covariance, variance = at / n - a * t / n**2, (aa / n - (a / n) ** 2) * (tt / n - (t / n) ** 2)
-            pearson = np.zeros_like(mse) if self.constant else covariance / np.sqrt(variance)
-            valid, ssim = np.moveaxis(_total(self.ssim, draws), -1, 0)
-            scales = _total(self.contrast.reshape(len(self.contrast), -1), draws)
-            scales = scales.reshape(*scales.shape[:-1], len(MS_SSIM_WEIGHTS), 2)
-            means = np.maximum(scales[..., 1] / scales[..., 0], 0.0)
-            found = {
-                "mae": absolute / n,
-                "mse": mse,
-                "rmse": np.sqrt(mse),
-                "psnr": 10 * np.log10(span**2 / mse),
-                "ssim": ssim / valid,
-                "ms_ssim": np.prod(means**MS_SSIM_WEIGHTS, axis=-1),
-                "pearson": pearson,
-            }
-        return {name: np.asarray(values) for name, values in found.items()}
-
-
-def block_sums(image: Real, truth: Real, mask: Mask, blocks: Blocks) -> BlockSums:
-    """Sums of one real-valued part (amplitude or phase) of an aligned image.
+def block_sums(image: Real, truth: Real, mask: Mask, blocks: Blocks) -> Sums:
+    """Sums over the pixels of each block, of one real-valued part (amplitude or phase) of an aligned image.
 
     Args:
         image: the estimate.
         truth: what it should be.
         mask: scored pixels; windows of SSIM and MS-SSIM count only if they lie inside it.
         blocks: block number of each pixel, from 0.
+
+    Returns:
+        Per block: number of pixels, absolute error, squared error, image, truth, their squares, their product (both
+        relative to the truth's mean); then number and sum of the SSIM; then, for each scale of the MS-SSIM, number and
+        sum of the contrast term (of the SSIM on the last scale).
 
     Raises:
         ValueError: the mask is empty.
@@ -92,20 +51,56 @@ def block_sums(image: Real, truth: Real, mask: Mask, blocks: Blocks) -> BlockSum
     error = a - t
     data_range = float(np.ptp(truth[mask]))
     terms = (np.ones_like(a), np.abs(error), error**2, a, t, a**2, t**2, a * t)
-    return BlockSums(
-        pixels=_sums(terms, mask, blocks),
-        ssim=_ssim_sums(image, truth, mask, blocks, data_range),
-        contrast=_contrast_sums(image, truth, mask, blocks, data_range),
-        data_range=data_range,
-        constant=bool(np.std(a[mask]) <= _CONSTANT * max(np.std(t[mask]), np.abs(image[mask]).max())),
+    contrast = _contrast_sums(image, truth, mask, blocks, data_range)
+    parts = (
+        _sums(terms, mask, blocks),
+        _ssim_sums(image, truth, mask, blocks, data_range),
+        contrast.reshape(len(contrast), -1),
     )
+    return np.concatenate(parts, axis=1)
 
 
-def nrmse(image: np.ndarray, truth: np.ndarray, mask: Mask, blocks: Blocks, draws: Draws | None = None) -> np.ndarray:
-    """Root of the summed squared complex error over the truth's summed intensity; one value, or one per draw."""
-    sums = _sums((np.abs(image - truth) ** 2, np.abs(truth) ** 2), mask, blocks)
-    error, power = np.moveaxis(_total(sums, draws), -1, 0)
-    return np.asarray(np.sqrt(error / power))
+def real_scores(totals: Totals, image: Real, truth: Real, mask: Mask) -> dict[str, np.ndarray]:
+    """Scores from sums over blocks: of the whole image, or of each bootstrap draw.
+
+    Args:
+        totals: the columns of :func:`block_sums`, summed over the blocks that count.
+        image: the estimate that they were made from.
+        truth: what it should be.
+        mask: scored pixels.
+
+    Returns:
+        mae, mse, rmse, psnr, ssim, ms_ssim, pearson, each of shape ``(...)``; NaN where undefined (a truth without
+        range, a mask too small for the windows).
+    """
+    span, spread = float(np.ptp(truth[mask])), np.std(truth[mask])
+    constant = np.std(image[mask]) <= _CONSTANT * max(spread, np.abs(image[mask]).max())
+    with np.errstate(divide="ignore", invalid="ignore"):
+        n, absolute, squared, a, t, aa, tt, at, valid, ssim = np.moveaxis(totals[..., :_CONTRAST], -1, 0)
+        mse = squared / n
+        covariance, variance = at / n - a * t / n**2, (aa / n - (a / n) ** 2) * (tt / n - (t / n) ** 2)
+        scales = totals[..., _CONTRAST:].reshape(*totals.shape[:-1], len(MS_SSIM_WEIGHTS), 2)
+        means = np.maximum(scales[..., 1] / scales[..., 0], 0.0)
+        found = {
+            "mae": absolute / n,
+            "mse": mse,
+            "rmse": np.sqrt(mse),
+            "psnr": 10 * np.log10((span if span > 0 else np.nan) ** 2 / mse),
+            "ssim": ssim / valid,
+            "ms_ssim": np.prod(means**MS_SSIM_WEIGHTS, axis=-1),
+            "pearson": np.zeros_like(mse) if constant else covariance / np.sqrt(variance),
+        }
+    return {name: np.asarray(values) for name, values in found.items()}
+
+
+def complex_sums(image: np.ndarray, truth: np.ndarray, mask: Mask, blocks: Blocks) -> Sums:
+    """Per block: squared complex error, and the truth's intensity."""
+    return _sums((np.abs(image - truth) ** 2, np.abs(truth) ** 2), mask, blocks)
+
+
+def nrmse(totals: Totals) -> np.ndarray:
+    """Root of the summed squared complex error over the truth's summed intensity, from :func:`complex_sums`."""
+    return np.asarray(np.sqrt(totals[..., 0] / totals[..., 1]))
 
 
 def square_blocks(shape: tuple[int, int], side_px: int) -> Blocks:
@@ -117,10 +112,6 @@ def square_blocks(shape: tuple[int, int], side_px: int) -> Blocks:
     """
     rows, columns = (np.arange(n) // side_px for n in shape)
     return rows[:, None] * (columns[-1] + 1) + columns[None]
-
-
-def _total(sums: np.ndarray, draws: Draws | None) -> np.ndarray:
-    return sums.sum(axis=0) if draws is None else draws @ sums
 
 
 def _sums(terms: tuple[np.ndarray, ...], mask: Mask, blocks: Blocks) -> np.ndarray:

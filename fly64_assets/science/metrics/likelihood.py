@@ -34,7 +34,15 @@ def poisson_nll(
 def nll_per_pattern(
     measurement: Measurement, reconstructions: Mapping[str, Reconstruction]
 ) -> dict[str, Float64[np.ndarray, "n"]]:
-    """NLL of every pattern under each reconstruction's own object and probe, as they stand."""
+    """NLL of every pattern under each reconstruction's own object and probe, as they stand.
+
+    Args:
+        measurement: the counts.
+        reconstructions: by name; objects may hold anything.
+
+    Returns:
+        Nats per pattern by name; infinite or NaN where expected counts overflow or are not numbers.
+    """
     n, size = len(measurement.amplitude), measurement.patch_size_px
     square_scale = np.float32(measurement.counts_scale**2)
     found = {name: np.empty(n) for name in reconstructions}
@@ -42,8 +50,9 @@ def nll_per_pattern(
         chunk = slice(first, min(first + _CHUNK_PATTERNS, n))
         counts = measurement.counts(chunk)
         for name, reconstruction in reconstructions.items():
-            patches = extract_patches(reconstruction.object, measurement.positions_xy_px[chunk], size)
-            expected = diffraction_intensity(patches, reconstruction.probe)
-            expected *= square_scale
-            found[name][chunk] = poisson_nll(counts, expected)
+            with np.errstate(over="ignore", invalid="ignore"):  # a diverged result overflows, and that is its answer
+                patches = extract_patches(reconstruction.object, measurement.positions_xy_px[chunk], size)
+                expected = diffraction_intensity(patches, reconstruction.probe)
+                expected *= square_scale
+                found[name][chunk] = poisson_nll(counts, expected)
     return found

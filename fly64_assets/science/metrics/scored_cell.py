@@ -75,7 +75,7 @@ def prepare_cell(dataset: Dataset, scan: Scan, options: ScoringOptions, rng: np.
         truth=dataset.object.astype(np.complex128),
         region=region,
         options=options,
-        blocks=blocks,
+        blocks=_read_only(blocks),
         block_draws=draws,
         window=window,
         frc_draws=rng.poisson(1.0, (options.bootstrap_samples, pixels)).astype(np.uint8),
@@ -108,13 +108,19 @@ def aligned_pair(image: np.ndarray, cell: ScoredCell) -> AlignedPair:
         truth_phase = np.asarray(unwrap_phase(truth_phase))
         phase = truth_phase + np.angle(image * truth.conj())
     return AlignedPair(
-        image=image.astype(np.complex64),
-        truth=truth.astype(np.complex64),
-        amplitude=np.abs(image),
-        phase_rad=phase,
-        truth_amplitude=np.abs(truth),
-        truth_phase_rad=truth_phase,
-        mask=mask,
+        image=_read_only(image.astype(np.complex64)),
+        truth=_read_only(truth.astype(np.complex64)),
+        amplitude=_read_only(np.abs(image)),
+        phase_rad=_read_only(phase),
+        truth_amplitude=_read_only(np.abs(truth)),
+        truth_phase_rad=_read_only(truth_phase),
+        mask=_read_only(mask),
         corner_xy_px=(cell.box[1].start, cell.box[0].start),
         alignment=alignment,
     )
+
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view

@@ -1,6 +1,7 @@
 """The one function that compares methods: every reconstruction of a cell against the truth, all alike."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
@@ -10,22 +11,22 @@ from fly64_assets.science.metrics.bounds import phase_error_bound
 from fly64_assets.science.metrics.cell_scores import (
     BOUND_METHOD,
     CURVE_COLUMNS,
-    IMAGE_METRICS,
-    REAL_METRICS,
     SANITY_METHODS,
     SCORING_VERSION,
     TABLE_COLUMNS,
     AlignedPair,
     CellScores,
 )
-from fly64_assets.science.metrics.frc import crossing_frequency, ratio, ring_terms
-from fly64_assets.science.metrics.image_error import block_sums, nrmse
+from fly64_assets.science.metrics.evaluation import Comparison, counts_row, empty_row
+from fly64_assets.science.metrics.explanation import Explanation
+from fly64_assets.science.metrics.intervals import percentile_interval
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
+from fly64_assets.science.metrics.record import Metric, registered_metrics, require_distinct
 from fly64_assets.science.metrics.scored_cell import ScoredCell, aligned_pair, prepare_cell, require_grid
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
 
-_INTERVAL_PERCENT = (2.5, 97.5)
+_EXPLAINED: Mapping[str, Explanation] = MappingProxyType({})
 
 
 def score_cell(
@@ -39,15 +40,14 @@ def score_cell(
     split: Split,
     seed: int,
     rng: np.random.Generator,
-    costs: Mapping[str, Mapping[str, float]] | None = None,
+    metrics: tuple[Metric, ...] | None = None,
+    explanations: Mapping[str, Explanation] = _EXPLAINED,
 ) -> CellScores:
     """Score every reconstruction of a cell against the truth by the same steps.
 
-    Rows with metric mae, mse, rmse, psnr, ssim, ms_ssim, pearson come for the parts amplitude and phase;
-    nrmse and frc50 for complex; excess_nll (nats per pattern, before alignment, < 0 where noise was fitted)
-    and cpu_seconds_reconstruct without part. ``flat`` (an object of ones) and ``truth`` are scored as well.
-    ``value_low`` and ``value_high`` bound the central 95 % of a bootstrap: over blocks of the object, for
-    frc50 over Fourier pixels, for excess_nll the normal interval over patterns.
+    A row for every method and metric. ``flat`` (an object of ones) and ``truth`` are scored as well. ``value_low``
+    and ``value_high`` bound the central 95 %: of a bootstrap over blocks of the object, for ring correlations over
+    Fourier pixels, for the counts of the normal distribution of a mean over patterns.
 
     Args:
         reconstructions: by method; the key is the label, whatever the record says.
@@ -59,14 +59,20 @@ def score_cell(
         split: name.
         seed: study seed.
         rng: draws the bootstrap; all methods share the draws.
-        costs: method -> metric -> value, further rows (cpu_seconds_train, patterns_trained_on).
+        metrics: what is scored; None: every metric that is installed.
+        explanations: by method, how well it explains its counts. One that diverged gets its likelihood alone: no image
+            scores, no aligned image. A learned one that explains less than a flat object says so in its rows. A method
+            without an entry is scored as it stands.
 
     Returns:
         Table, FRC curves, aligned images, and the failures, which are also noted in their rows.
 
     Raises:
-        ValueError: a reconstruction's grid differs from the truth's, or nothing is illuminated.
+        ValueError: a reconstruction's grid differs from the truth's, two metrics claim the same rows, or nothing is
+            illuminated.
     """
+    metrics = registered_metrics() if metrics is None else metrics
+    require_distinct(metrics)
     cell = prepare_cell(dataset, scan, options, rng)
     candidates = dict(reconstructions) | _sanity(dataset, scan)
     require_grid(candidates, dataset)
@@ -77,16 +83,20 @@ def score_cell(
     aligned: dict[str, AlignedPair] = {}
     failures: dict[str, str] = {}
     for method, reconstruction in candidates.items():
-        pair, image_rows, curve, failure = _score_image(reconstruction.object, cell)
-        found = [*_excess_nll(nll[method] - nll["truth"]), *image_rows]
-        if method not in SANITY_METHODS:
-            found += _cost_rows(reconstruction, (costs or {}).get(method, {}))
-            if failure:
-                failures[method] = failure
-            if pair is not None:
-                aligned[method] = pair
-                curves.append(curve.assign(method=method))
+        explanation = explanations.get(method)
+        comparison, failure = _compared(reconstruction.object, cell, explanation)
+        found = [counts_row(metric, nll[method], nll["truth"]) for metric in metrics if metric.needs == "counts"]
+        found += _image_rows(comparison, failure, metrics)
+        if explanation is not None:
+            found = [row | {"note": _joined(explanation.note, row["note"])} for row in found]
         rows += [{"method": method} | row for row in found]
+        if method in SANITY_METHODS:
+            continue
+        if failure:
+            failures[method] = failure
+        if comparison is not None:
+            aligned[method] = comparison.pair
+            curves.append(comparison.curve.assign(method=method))
     rows += [{"method": BOUND_METHOD} | row for row in _cell_rows(cell, dataset, scan, rng)]
     table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
     frc = (pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()).assign(**shared)
@@ -98,16 +108,31 @@ def score_cell(
     )
 
 
-def _score_image(image: np.ndarray, cell: ScoredCell) -> tuple[AlignedPair | None, list[dict], pd.DataFrame, str]:
-    """Aligned pair, rows and curve of one image, and why it failed (empty if it did not)."""
+def _compared(image: np.ndarray, cell: ScoredCell, explanation: Explanation | None) -> tuple[Comparison | None, str]:
+    """An image beside the truth, None if it is not compared, and why it failed (empty if it did not)."""
+    if explanation is not None and explanation.verdict == "diverged":
+        return None, explanation.note
     if not np.isfinite(image).all():
-        failure = "the object holds values that are not finite"
-        rows = [{"metric": name, "part": part, "value": np.nan, "note": failure} for name, part in IMAGE_METRICS]
-        return None, rows, pd.DataFrame(), failure
+        return None, "the object holds values that are not finite"
     pair = aligned_pair(image, cell)
-    rows, curve = _image_rows(pair, cell)
     failure = "" if pair.alignment.registration_ok else f"registration failed: {pair.alignment.reason}"
-    return pair, [_alignment_columns(pair.alignment) | row for row in rows], curve, failure
+    return Comparison(pair, cell), failure
+
+
+def _image_rows(comparison: Comparison | None, failure: str, metrics: tuple[Metric, ...]) -> list[dict]:
+    of_images = [metric for metric in metrics if metric.needs != "counts"]
+    if comparison is None:
+        return [empty_row(metric, failure) for metric in of_images]
+    alignment = comparison.pair.alignment
+    note = "" if alignment.registration_ok else f"not registered: {alignment.reason}"
+    columns = _alignment_columns(alignment)
+    rows = [columns | comparison.row(metric) for metric in of_images]
+    return [row | {"note": _joined(note, row["note"])} for row in rows]
+
+
+def _joined(*notes: str) -> str:
+    """Notes that say something, each once."""
+    return "; ".join(dict.fromkeys(note for note in notes if note))
 
 
 def _sanity(dataset: Dataset, scan: Scan) -> dict[str, Reconstruction]:
@@ -121,61 +146,6 @@ def _sanity(dataset: Dataset, scan: Scan) -> dict[str, Reconstruction]:
         "flat": Reconstruction(object=flat, method="flat", **shared),
         "truth": Reconstruction(object=dataset.object, method="truth", **shared),
     }
-
-
-def _image_rows(pair: AlignedPair, cell: ScoredCell) -> tuple[list[dict], pd.DataFrame]:
-    rows = []
-    note = "" if pair.alignment.registration_ok else f"not registered: {pair.alignment.reason}"
-    parts = {
-        "amplitude": (pair.amplitude, pair.truth_amplitude),
-        "phase": (pair.phase_rad, pair.truth_phase_rad),
-    }
-    for part, (image, truth) in parts.items():
-        sums = block_sums(image, truth, pair.mask, cell.blocks)
-        values, spread = sums.scores(), sums.scores(cell.block_draws)
-        for name in REAL_METRICS:
-            undefined = "undefined: the truth is constant or the region too small" if np.isnan(values[name]) else ""
-            row = {"metric": name, "part": part, "value": float(values[name]), "note": note or undefined}
-            rows.append(row | _interval(spread[name]))
-    error = nrmse(pair.image, pair.truth, pair.mask, cell.blocks)
-    spread = nrmse(pair.image, pair.truth, pair.mask, cell.blocks, cell.block_draws)
-    rows.append({"metric": "nrmse", "part": "complex", "value": float(error), "note": note} | _interval(spread))
-    row, curve = _frc(pair, cell)
-    rows.append(row | {"note": note or row["note"]})
-    return rows, curve
-
-
-def _frc(pair: AlignedPair, cell: ScoredCell) -> tuple[dict, pd.DataFrame]:
-    *terms, rings, centres = ring_terms(pair.image, pair.truth, cell.window)
-
-    def curve_of(weights: np.ndarray | float) -> np.ndarray:
-        return ratio(*(np.bincount(rings, weights=term * weights, minlength=len(centres)) for term in terms))
-
-    curve = curve_of(1.0)
-    value, crosses = crossing_frequency(centres, curve)
-    note = "" if crosses else "no crossing: the correlation stays above 0.5 up to Nyquist"
-    spread = np.array([crossing_frequency(centres, curve_of(weights))[0] for weights in cell.frc_draws])
-    row = {"metric": "frc50", "part": "complex", "value": value, "note": note} | _interval(spread)
-    return row, pd.DataFrame({"frequency_cycles_per_px": centres, "frc": curve})
-
-
-def _interval(samples: np.ndarray) -> dict[str, float]:
-    samples = samples[np.isfinite(samples)]
-    if not samples.size:
-        return {"value_low": np.nan, "value_high": np.nan}
-    low, high = np.percentile(samples, _INTERVAL_PERCENT)
-    return {"value_low": float(low), "value_high": float(high)}
-
-
-def _excess_nll(excess: np.ndarray) -> list[dict]:
-    mean = float(excess.mean())
-    half = 1.96 * float(excess.std(ddof=1)) / np.sqrt(len(excess)) if len(excess) > 1 else np.nan
-    return [{"metric": "excess_nll", "part": "", "value": mean, "value_low": mean - half, "value_high": mean + half}]
-
-
-def _cost_rows(reconstruction: Reconstruction, costs: Mapping[str, float]) -> list[dict]:
-    values = {"cpu_seconds_reconstruct": reconstruction.cpu_seconds} | dict(costs)
-    return [{"metric": name, "part": "", "value": float(value)} for name, value in values.items()]
 
 
 def _alignment_columns(alignment: Alignment) -> dict:
@@ -209,6 +179,7 @@ def _cell_rows(cell: ScoredCell, dataset: Dataset, scan: Scan, rng: np.random.Ge
         spread = np.sqrt(np.mean(windows[draws] ** 2, axis=1)) if len(windows) > 1 else np.array([])
         note = f"{bound.undetermined_windows} windows are not determined" if bound.undetermined_windows else ""
         rows.append(
-            {"metric": "phase_bound_rms", "part": "phase", "value": bound.rms_rad, "note": note} | _interval(spread)
+            {"metric": "phase_bound_rms", "part": "phase", "value": bound.rms_rad, "note": note}
+            | percentile_interval(spread)
         )
     return rows

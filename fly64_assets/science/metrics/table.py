@@ -1,47 +1,153 @@
-"""The metrics table as a contract: fixed columns, known labels, and sanity rows that must hold."""
+"""The score table as a contract: its schema, every row that is expected, and sanity rows that must hold."""
 
+from collections.abc import Collection
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 
-from fly64_assets.science.metrics.scoring import BOUND_METHOD, SANITY_METHODS, TABLE_COLUMNS
-from fly64_assets.science.records import METHODS, SPLITS, Fault
+from fly64_assets.science.metrics.cell_scores import BOUND_METHOD, SANITY_METHODS
+from fly64_assets.science.metrics.record import Metric, registered_metrics
+from fly64_assets.science.metrics.table_schema import listed
+from fly64_assets.science.metrics.tables import SCORES
+from fly64_assets.science.records import SPLITS, Fault, Split
 
 PERFECT_PEARSON = 0.999
+_ROUNDING = 1e-9
+_BOUND_METRICS = {"photons_per_object_pixel": "", "phase_bound_rms": "phase"}
+"""Rows of the cell itself, with their parts; the bound may be switched off."""
 
 
-def table_faults(path: Path) -> list[Fault]:
-    """What is wrong with a metrics table; empty if nothing is.
+def table_faults(
+    path: Path,
+    *,
+    methods: Collection[str],
+    dose: float,
+    view: str,
+    seeds: Collection[int],
+    skipped: Collection[str] = (),
+    splits: Collection[Split] = SPLITS,
+    metrics: tuple[Metric, ...] | None = None,
+) -> list[Fault]:
+    """What is wrong with the score table of one cell; empty if nothing is.
 
     Args:
         path: a CSV as :func:`fly64_assets.science.metrics.scoring.score_cell` makes it, provenance columns allowed.
+        methods: every method of the study, by name.
+        dose: of the cell.
+        view: of the cell.
+        seeds: of the study.
+        skipped: the methods that are skipped in this cell, and must have no rows.
+        splits: that were scored.
+        metrics: that were scored; None: every metric that is installed.
     """
-    table = pd.read_csv(path)
-    missing = [column for column in TABLE_COLUMNS if column not in table.columns]
-    if missing:
-        return [_fault("metrics-columns", str(path), f"columns {', '.join(TABLE_COLUMNS)}", f"no {', '.join(missing)}")]
-    faults = []
-    known = {*METHODS, *SANITY_METHODS, BOUND_METHOD}
-    unknown = sorted(set(table["method"]) - known)
-    if unknown:
-        faults.append(_fault("metrics-methods", str(path), f"methods {', '.join(sorted(known))}", ", ".join(unknown)))
-    absent = sorted(set(SPLITS) - set(table["split"]))
-    if absent:
-        faults.append(_fault("metrics-splits", str(path), "rows of both splits", f"none of {', '.join(absent)}"))
-    return faults + _sanity_faults(table, path)
+    table, faults = SCORES.read(path)
+    if any(fault.rule in {"metrics-readable", "metrics-columns", "metrics-type"} for fault in faults):
+        return faults
+    metrics = registered_metrics() if metrics is None else metrics
+    expected = (*(name for name in methods if name not in set(skipped)), *SANITY_METHODS)
+    judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics)
+    return [
+        *faults,
+        *judged.other_cells(dose, view),
+        *judged.names("methods", "method", (*expected, BOUND_METHOD)),
+        *judged.names("splits", "split", splits),
+        *judged.names("seeds", "seed", seeds),
+        *judged.other_metrics(),
+        *judged.missing_rows(),
+        *judged.ranges(),
+        *judged.sanity(),
+    ]
 
 
-def _sanity_faults(table: pd.DataFrame, path: Path) -> list[Fault]:
-    pearson = table.loc[(table["metric"] == "pearson") & (table["part"] == "phase")]
-    truth = pearson.loc[pearson["method"] == "truth", "value"].to_numpy()
-    flat = pearson.loc[pearson["method"] == "flat", "value"].to_numpy()
-    faults = []
-    if not truth.size or not (truth > PERFECT_PEARSON).all():
-        faults.append(_fault("metrics-truth", str(path), "Pearson 1 for the truth itself", str(truth.tolist())))
-    if not flat.size or not (flat == 0).all():
-        faults.append(_fault("metrics-flat", str(path), "Pearson 0 for a flat object", str(flat.tolist())))
-    return faults
+@dataclass(frozen=True, slots=True, eq=False)
+class _Judged:
+    """A table whose columns are sound, and what it should hold."""
 
+    table: pd.DataFrame
+    path: str
+    methods: tuple[str, ...]
+    seeds: tuple[int, ...]
+    splits: tuple[Split, ...]
+    metrics: tuple[Metric, ...]
 
-def _fault(rule: str, where: str, expected: str, actual: str) -> Fault:
-    return Fault(rule, where, expected, actual, "Materialize comparison_metrics of this cell again.")
+    def other_cells(self, dose: float, view: str) -> list[Fault]:
+        """Rows of another dose or view."""
+        faults = []
+        for column, value in (("dose", float(dose)), ("view", view)):
+            others = sorted(set(self.table[column]) - {value})
+            if others:
+                where = f"{self.path}, {column}"
+                faults.append(SCORES.fault("cell", where, f"{value} alone", listed([str(o) for o in others])))
+        return faults
+
+    def names(self, rule: str, column: str, expected: Collection) -> list[Fault]:
+        """Names in a column that nobody expects, and expected ones that it lacks altogether."""
+        found, faults = set(self.table[column]), []
+        wanted = ", ".join(map(str, expected))
+        for actual, names in (("also", found - set(expected)), ("no", set(expected) - found)):
+            if names:
+                said = f"{actual} {', '.join(sorted(map(str, names)))}"
+                faults.append(SCORES.fault(rule, f"{self.path}, {column}", wanted, said))
+        return faults
+
+    def other_metrics(self) -> list[Fault]:
+        """Metrics that are not known, or stand under another kind of row."""
+        of_cell = self.table["method"] == BOUND_METHOD
+        keys = {metric.key for metric in self.metrics}
+        allowed = [
+            key in (_BOUND_METRICS.items() if cell else keys) for key, cell in zip(self._keys(), of_cell, strict=True)
+        ]
+        others = sorted({" ".join(key).strip() for key, known in zip(self._keys(), allowed, strict=True) if not known})
+        if not others:
+            return []
+        known = ", ".join(" ".join(key).strip() for key in sorted(keys))
+        return [SCORES.fault("metric", f"{self.path}, metric", f"of methods: {known}", listed(others))]
+
+    def missing_rows(self) -> list[Fault]:
+        """Rows that a method, split or seed which the table has should have as well."""
+        columns = self.table[["method", "split", "seed"]].itertuples(index=False, name=None)
+        found = {(*row, *key) for row, key in zip(columns, self._keys(), strict=True)}
+        present = {column: set(self.table[column]) for column in ("method", "split", "seed")}
+        wanted = [(method, *metric.key) for method in self.methods for metric in self.metrics]
+        wanted.append((BOUND_METHOD, "photons_per_object_pixel", _BOUND_METRICS["photons_per_object_pixel"]))
+        missing = [
+            f"{' '.join((method, metric, part)).strip()} ({split}, seed {seed})"
+            for seed in self.seeds
+            for split in self.splits
+            for method, metric, part in wanted
+            if method in present["method"] and split in present["split"] and seed in present["seed"]
+            if (method, split, seed, metric, part) not in found
+        ]
+        if not missing:
+            return []
+        return [SCORES.fault("rows", self.path, "a row for every method, split, seed and metric", listed(missing))]
+
+    def ranges(self) -> list[Fault]:
+        """Values that their metric cannot have."""
+        faults, keys = [], pd.Series(list(self._keys()), index=self.table.index, dtype=object)
+        for metric in self.metrics:
+            values = self.table.loc[keys.map(metric.key.__eq__), "value"].dropna()
+            outside = values[(values < metric.low - _ROUNDING) | (values > metric.high + _ROUNDING)]
+            if len(outside):
+                where = f"{self.path}, {metric.name}"
+                expected = f"values from {metric.low:g} to {metric.high:g}"
+                faults.append(SCORES.fault("range", where, expected, listed([f"{v:g}" for v in outside])))
+        return faults
+
+    def sanity(self) -> list[Fault]:
+        """The truth must score as the truth, a flat object as nothing."""
+        if ("pearson", "phase") not in {metric.key for metric in self.metrics}:
+            return []
+        pearson = self.table[(self.table["metric"] == "pearson") & (self.table["part"] == "phase")]
+        truth = pearson.loc[pearson["method"] == "truth", "value"]
+        flat = pearson.loc[pearson["method"] == "flat", "value"]
+        faults = []
+        if not (truth > PERFECT_PEARSON).all():
+            faults.append(SCORES.fault("truth", self.path, "Pearson 1 for the truth itself", str(truth.tolist())))
+        if not (flat == 0).all():
+            faults.append(SCORES.fault("flat", self.path, "Pearson 0 for a flat object", str(flat.tolist())))
+        return faults
+
+    def _keys(self) -> list[tuple[str, str]]:
+        return list(zip(self.table["metric"], self.table["part"], strict=True))

@@ -28,7 +28,10 @@ from fly64_assets.science.networks.bundle_format import (
     write_arrays,
     write_zip,
 )
-from fly64_assets.science.networks.unrolled import UnrolledNetwork
+from fly64_assets.science.networks.record import build_network
+from fly64_assets.science.networks.staged import StagedNetwork
+from fly64_assets.science.networks.training_task import LearnsFrom
+from fly64_assets.science.registry import RegistryError
 
 _PROBE = "probe"
 _WEIGHT_PREFIX = NETWORK_GROUP + "/"
@@ -45,10 +48,24 @@ class MemberRecord(_Record):
     size_bytes: int = pydantic.Field(ge=0, le=MAX_BUNDLE_BYTES)
 
 
-class NetworkRecord(_Record):
-    """What is needed to build the network and to use it."""
+class TrainedNetwork(_Record):
+    """What is needed to build the network and to use it.
 
-    kind: str = pydantic.Field(pattern=r"^[a-z][a-z0-9_]{0,39}$")
+    Attributes:
+        builder: registered name of the network's record.
+        learns_from: what its training saw.
+        stages: looks at the data.
+        width: base number of channels.
+        gridsize: of the groups that it was trained on; 1: it is applied to every pattern by itself.
+        neighbor_count: of the view that it was trained on.
+        patch_size_px: side N of the patches.
+        probe_modes: incoherent modes of its probe.
+        counts_scale: of the measurement that it was trained on.
+        dose: requested photons per pattern.
+    """
+
+    builder: str = pydantic.Field(pattern=r"^[A-Za-z][A-Za-z0-9_.-]{0,79}$")
+    learns_from: LearnsFrom
     stages: int = pydantic.Field(ge=1, le=64)
     width: int = pydantic.Field(ge=1, le=512)
     gridsize: Literal[1, 2]
@@ -64,7 +81,7 @@ class Manifest(_Record):
 
     format: Literal["wts.h5.zip"] = "wts.h5.zip"
     version: Literal["2.0-pytorch"] = FORMAT_VERSION
-    network: NetworkRecord
+    network: TrainedNetwork
     seed: int
     epochs_completed: int = pydantic.Field(ge=0)
     global_step: int = pydantic.Field(ge=0)
@@ -87,10 +104,10 @@ class Bundle:
     weights: dict[str, np.ndarray]
     probe: ProbeModes
 
-    def network(self) -> UnrolledNetwork:
-        """The network with these weights, on the CPU."""
-        with torch.device("meta"):  # without drawing initial weights
-            network = UnrolledNetwork(self.manifest.network.stages, self.manifest.network.width)
+    def network(self) -> StagedNetwork:
+        """The network with these weights, on the CPU; torch's generator stays where it is."""
+        with torch.random.fork_rng(devices=[]):  # initial weights are drawn, and replaced
+            network = _build(self.manifest.network)
         network.load_state_dict({name: torch.tensor(value) for name, value in self.weights.items()}, assign=True)
         return network.to(memory_format=torch.channels_last).eval()  # pyright: ignore[reportCallIssue]
 
@@ -100,7 +117,7 @@ def write_bundle(
     *,
     weights: Mapping[str, torch.Tensor],
     probe: ProbeModes,
-    network: NetworkRecord,
+    network: TrainedNetwork,
     seed: int,
     epochs_completed: int,
     global_step: int,
@@ -110,7 +127,7 @@ def write_bundle(
 
     Args:
         path: where to; the caller renames it into place.
-        weights: parameters of an :class:`UnrolledNetwork`.
+        weights: parameters of the network that ``network`` describes.
         probe: the probe that it was trained with.
         network: architecture and use.
         seed: of the training.
@@ -119,10 +136,10 @@ def write_bundle(
         provenance: plain data: dataset digest, parameter hash, dose, view.
 
     Raises:
-        BundleError: weights that are not finite or do not fit the architecture.
+        BundleError: weights that are not finite or do not fit the network, or a network that nobody registered.
     """
     state = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
-    arrays = {name: value.numpy().astype(np.float32) for name, value in state.items()}
+    arrays = {name: value.numpy() for name, value in state.items()}
     _check_weights(arrays, network)
     model = _saved(state)
     parameters = encode_plain(_legacy_parameters(network))
@@ -168,7 +185,7 @@ def read_bundle(path: Path) -> Bundle:
     Only manifest.json and the plain arrays of weights.h5 are parsed; nothing is unpickled or extracted.
 
     Raises:
-        BundleError: anything is missing, extra, altered or malformed.
+        BundleError: anything is missing, extra, altered or malformed, or its network's builder is not installed.
         FileNotFoundError: no such file.
     """
     members = read_members(path)
@@ -216,9 +233,9 @@ def _record_of(content: bytes) -> MemberRecord:
     return MemberRecord(sha256=hashlib.sha256(content).hexdigest(), size_bytes=len(content))
 
 
-def _check_weights(weights: Mapping[str, np.ndarray], network: NetworkRecord) -> None:
-    with torch.device("meta"):
-        expected = {k: tuple(v.shape) for k, v in UnrolledNetwork(network.stages, network.width).state_dict().items()}
+def _check_weights(weights: Mapping[str, np.ndarray], network: TrainedNetwork) -> None:
+    with torch.device("meta"):  # shapes alone: whatever a manifest claims, no memory is taken
+        expected = {name: tuple(value.shape) for name, value in _build(network).state_dict().items()}
     missing, extra = sorted(set(expected) - set(weights)), sorted(set(weights) - set(expected))
     if missing or extra:
         message = f"weights do not fit the network: missing {missing[:5]}, unknown {extra[:5]}"
@@ -233,12 +250,20 @@ def _check_weights(weights: Mapping[str, np.ndarray], network: NetworkRecord) ->
             raise BundleError(message)
 
 
-def _legacy_parameters(network: NetworkRecord) -> dict[str, Any]:
+def _build(network: TrainedNetwork) -> StagedNetwork:
+    try:
+        return build_network(network.builder, stages=network.stages, width=network.width)
+    except (RegistryError, ValueError) as error:
+        message = f"{MANIFEST}: network.builder: {error}"
+        raise BundleError(message) from error
+
+
+def _legacy_parameters(network: TrainedNetwork) -> dict[str, Any]:
     return {
         "N": network.patch_size_px,
         "gridsize": network.gridsize,
         "C": network.gridsize**2,
-        "model_type": "supervised" if network.kind == "supervised" else "pinn",
+        "model_type": "supervised" if network.learns_from == "truth" else "pinn",
         "nphotons": network.dose,
         "neighbor_count": network.neighbor_count,
         "intensity_scale": network.counts_scale,

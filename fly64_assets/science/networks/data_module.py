@@ -120,9 +120,10 @@ class GroupDataModule(LightningDataModule):
     Args:
         measurement: the train split of a view.
         layouts: what to train on.
-        options: batch size, groups per epoch, workers.
+        options: batch size, groups per epoch.
         seed: of order, thinning and symmetries.
         true_patches: Y for supervised training.
+        num_workers: processes that read; they change no batch.
     """
 
     def __init__(
@@ -132,10 +133,12 @@ class GroupDataModule(LightningDataModule):
         options: TrainingOptions,
         seed: int,
         true_patches: ObjectPatches | None = None,
+        *,
+        num_workers: int = 0,
     ) -> None:
         super().__init__()
         self._measurement, self._layouts, self._options = measurement, layouts, options
-        self._seed, self._true_patches = seed, true_patches
+        self._seed, self._true_patches, self._num_workers = seed, true_patches, num_workers
 
     @property
     def batches_per_epoch(self) -> int:
@@ -186,7 +189,7 @@ class GroupDataModule(LightningDataModule):
         self, plan: list[tuple[GroupLayout, Int64[np.ndarray, "_"]]], label: str, *, symmetric: bool
     ) -> DataLoader:
         batches = CanvasBatches(self._measurement, plan, (self._seed, label), self._true_patches, symmetric=symmetric)
-        return DataLoader(batches, batch_size=None, num_workers=self._options.num_workers)
+        return DataLoader(batches, batch_size=None, num_workers=self._num_workers)
 
 
 def epoch_rows(n_groups: int, drawn: int, seed: int, epoch: int) -> Int64[np.ndarray, "drawn"]:

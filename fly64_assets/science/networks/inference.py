@@ -1,50 +1,26 @@
 """Applying a trained network to a measurement: no training, no truth."""
 
-import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Float64
 
-from fly64_assets.science.arrays import ProbeModes
-from fly64_assets.science.methods.quasi_newton import refine_canvas
+from fly64_assets.science.arrays import ComplexObject, ProbeModes
 from fly64_assets.science.networks.bundle import Bundle, read_bundle
 from fly64_assets.science.networks.layouts import GroupLayout
 from fly64_assets.science.networks.stitching import merge_canvases
-from fly64_assets.science.options import RefineOptions
-from fly64_assets.science.physics.canvas_data import CanvasData, Part
+from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, to_fft_order
-from fly64_assets.science.physics.lift import SpectralLift, mirror_coupling
-from fly64_assets.science.physics.probe import lit_margin_px
 from fly64_assets.science.physics.scan_canvas import ScanCanvas
-from fly64_assets.science.records import Measurement, Progress, ProgressListener, Reconstruction, ignore_progress
-from fly64_assets.science.torch_runtime import limit_threads
+from fly64_assets.science.records import Measurement, Progress, ProgressListener, ignore_progress
 
 _BATCH_GROUPS = 16
 
 
-def reconstruct_with_network(
-    bundle_path: Path,
-    measurement: Measurement,
-    *,
-    method: str,
-    refine: RefineOptions | None = None,
-    threads: int = 1,
-    progress: ProgressListener = ignore_progress,
-) -> Reconstruction:
-    """Reconstruct the object of a measurement with a trained bundle.
-
-    Args:
-        bundle_path: a wts.h5.zip.
-        measurement: counts, probe and positions, of any scan with the bundle's patch size.
-        method: name that the result carries.
-        refine: passes over the data after the network; None for the network alone.
-        threads: torch threads.
-        progress: told after every batch; may raise to cancel.
-
-    Returns:
-        The object on the measurement's grid, 1 where nothing was lit.
+def read_bundle_for(bundle_path: Path, measurement: Measurement) -> Bundle:
+    """A trained bundle that fits a measurement of any scan with its patch size.
 
     Raises:
         BundleError: the file is no intact bundle.
@@ -57,32 +33,35 @@ def reconstruct_with_network(
             f"{bundle_path}: trained on patches of {expected} px, the measurement has {measurement.patch_size_px} px"
         )
         raise ValueError(message)
-    limit_threads(threads)
-    started = time.process_time()
-    losses: list[float] = []
-    with torch.inference_mode():
-        if bundle.manifest.network.gridsize == 1:
-            estimate = _stitched(bundle, measurement, method, progress)
-        else:
-            scan = ScanCanvas.of(measurement)
-            canvas = bundle.network()(scan.data)
-            progress(Progress(f"reconstruct {method}", 1, 1))
-            if refine is not None:
-                canvas, losses = refine_canvas(
-                    scan.data, canvas, refine.passes, stage=f"refine {method}", progress=progress
-                )
-            estimate = scan.on_object_grid(canvas)
-    return Reconstruction(
-        object=estimate,
-        probe=measurement.probe,
-        positions_xy_px=measurement.positions_xy_px,
-        method=method,
-        counts_scale=measurement.counts_scale,
-        loss_epochs=tuple(range(1, len(losses) + 1)),
-        loss_values=tuple(losses),
-        cpu_seconds=time.process_time() - started,
-        comments=f"bundle of {bundle.manifest.network.kind}, seed {bundle.manifest.seed}",
-    )
+    return bundle
+
+
+@torch.inference_mode()
+def estimate_objects(
+    bundle: Bundle, measurement: Measurement, *, progress: ProgressListener = ignore_progress
+) -> Iterator[tuple[int, ComplexObject]]:
+    """Reconstruct the object of a measurement with a trained bundle.
+
+    A network of gridsize 2 sees the whole scan on one canvas, and there is an object after each of its stages. One of
+    gridsize 1 sees every pattern by itself; there is an object once all are stitched.
+
+    Args:
+        bundle: of :func:`read_bundle_for`.
+        measurement: counts, probe and positions.
+        progress: told after every stage or batch; may raise to cancel.
+
+    Yields:
+        Looks at the data so far, and the object, 1 where nothing was lit; on the measurement's grid, extended at its
+        end where the canvas sticks out of it. The last one is the result.
+    """
+    trained = bundle.manifest.network
+    if trained.gridsize == 1:
+        yield trained.stages, _stitched(bundle, measurement, progress)
+        return
+    scan = ScanCanvas.of(measurement)
+    for look, canvas in enumerate(bundle.network().improve(scan.data), start=1):
+        progress(Progress("reconstruct", look, trained.stages))
+        yield look, scan.on_object_grid(canvas)
 
 
 def diffraction_to_obj(
@@ -110,50 +89,35 @@ def diffraction_to_obj(
     layout = GroupLayout.of(np.arange(groups * channels).reshape(groups, channels), positions, size)
     modes = probe[None] if probe.ndim == 2 else probe
     counts = np.rint(np.square(scale * amplitude.astype(np.float64))).astype(np.float32)
-    data = _group_data(counts, layout, slice(None), modes, scale, _lift(layout.canvas_shape, modes))
+    data = _group_data(counts, layout, slice(None), CanvasOptics(modes), scale)
     with torch.inference_mode():
         return data.parts[0].grid.gather(bundle.network()(data)).numpy()
 
 
 def _group_data(
-    counts: np.ndarray,
-    layout: GroupLayout,
-    rows: slice,
-    probe: ProbeModes,
-    counts_scale: float,
-    lift: SpectralLift,
+    counts: np.ndarray, layout: GroupLayout, rows: slice, optics: CanvasOptics, counts_scale: float
 ) -> CanvasData:
     grid = PatchGrid(torch.as_tensor(layout.positions_xy_px[rows]), counts.shape[-1], layout.canvas_shape)
     ordered = to_fft_order(torch.as_tensor(counts))
-    return CanvasData(
-        parts=(Part(grid, lambda: ordered),),
-        probe=torch.as_tensor(probe),
-        counts_scale=torch.full((len(counts),), counts_scale),
-        lift=lift,
-        margin_px=lit_margin_px(probe),
-    )
+    return optics.data((Part(grid, lambda: ordered),), torch.full((len(counts),), counts_scale))
 
 
-def _lift(canvas_shape: tuple[int, int], probe: ProbeModes) -> SpectralLift:
-    return SpectralLift(mirror_coupling(probe), canvas_shape)
-
-
-def _stitched(bundle: Bundle, measurement: Measurement, method: str, progress: ProgressListener) -> np.ndarray:
+def _stitched(bundle: Bundle, measurement: Measurement, progress: ProgressListener) -> ComplexObject:
     """Every pattern by itself, then merged with synchronised phases."""
     positions = measurement.positions_xy_px
     layout = GroupLayout.of(np.arange(len(positions))[:, None], positions, measurement.patch_size_px)
     canvases, weights = [], []
     network = bundle.network()
-    lift = _lift(layout.canvas_shape, measurement.probe)
-    margin = lit_margin_px(measurement.probe)
+    optics = CanvasOptics(measurement.probe)
+    margin = optics.margin_px
     inner = slice(margin, layout.canvas_shape[0] - margin)
     count = len(positions)
     for first in range(0, count, _BATCH_GROUPS):
         rows = slice(first, min(first + _BATCH_GROUPS, count))
         counts = measurement.counts(rows)[:, None]
-        data = _group_data(counts, layout, rows, measurement.probe, measurement.counts_scale, lift)
+        data = _group_data(counts, layout, rows, optics, measurement.counts_scale)
         canvases.append(network(data)[:, inner, inner].numpy())
         weights.append(data.illumination[:, inner, inner].numpy())
-        progress(Progress(f"reconstruct {method}", rows.stop, count))
+        progress(Progress("reconstruct", rows.stop, count))
     corners = layout.corners_yx_px + margin
     return merge_canvases(np.concatenate(canvases), np.concatenate(weights), corners, measurement.object_shape)[0]

@@ -8,16 +8,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from fly64_assets.science.networks.data_module import TrainingBatch
 from fly64_assets.science.networks.losses import StagedLoss, counts_loss, patch_loss
-from fly64_assets.science.networks.unrolled import IDENTITY, Symmetry, UnrolledNetwork
+from fly64_assets.science.networks.staged import IDENTITY, StagedNetwork, Symmetry
 from fly64_assets.science.options import TrainingOptions
-from fly64_assets.science.physics.canvas_data import CanvasData, Judgement, Part
+from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, Judgement, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid
-from fly64_assets.science.physics.lift import SpectralLift
 from fly64_assets.science.records import Progress, ProgressListener
 from fly64_assets.science.torch_runtime import require_torch
 
@@ -31,32 +29,22 @@ _CLIP_NORM = 0.5
 _EMA_DECAY = 0.98
 
 
-class UnrolledModule(LightningModule):
-    """Trains an :class:`UnrolledNetwork`; on counts, or on true patches if batches carry them.
+class StagedModule(LightningModule):
+    """Trains a :class:`StagedNetwork`; on counts, or on true patches if batches carry them.
 
     Args:
         network: what is trained.
-        coupling: of :func:`lift.mirror_coupling`.
-        probe: incoherent modes.
-        margin_px: unlit canvas border.
+        optics: of the probe that lights every canvas.
         options: learning rate.
         total_steps: length of the schedule.
     """
 
     def __init__(
-        self,
-        network: UnrolledNetwork,
-        coupling: np.ndarray,
-        probe: torch.Tensor,
-        margin_px: int,
-        options: TrainingOptions,
-        total_steps: int,
+        self, network: StagedNetwork, optics: CanvasOptics, options: TrainingOptions, total_steps: int
     ) -> None:
         super().__init__()
         self.network = network
-        self._coupling, self._probe, self._margin_px = coupling, probe, margin_px
-        self._options, self._total_steps = options, total_steps
-        self._lifts: dict[tuple[int, int, torch.device], SpectralLift] = {}
+        self._optics, self._options, self._total_steps = optics, options, total_steps
 
     def training_step(self, batch: TrainingBatch, batch_index: int) -> torch.Tensor:
         """Loss of one batch."""
@@ -112,19 +100,9 @@ class UnrolledModule(LightningModule):
         return counts_loss(self.network, data, _judgement(batch), symmetry)
 
     def _data(self, batch: TrainingBatch) -> CanvasData:
-        device = batch.seen.device
-        self._probe = self._probe.to(device)
         rows, columns = batch.canvas_shape  # Lightning turns the tuple into a list on its way to a device
-        if (rows, columns, device) not in self._lifts:
-            self._lifts[rows, columns, device] = SpectralLift(self._coupling, (rows, columns), device)
         grid = PatchGrid(batch.positions_xy_px, batch.seen.shape[-1], (rows, columns))
-        return CanvasData(
-            parts=(Part(grid, lambda: batch.seen),),
-            probe=self._probe,
-            counts_scale=batch.seen_scale,
-            lift=self._lifts[rows, columns, device],
-            margin_px=self._margin_px,
-        )
+        return self._optics.data((Part(grid, lambda: batch.seen),), batch.seen_scale)
 
 
 def warm_cosine(total_steps: int) -> Callable[[int], float]:

@@ -1,4 +1,4 @@
-"""What networks are trained on: counts (PINN) or true patches (supervised).
+"""What networks are trained on: counts alone, or true patches.
 
 Training is greedy: every stage is judged by itself, with the canvas that it starts from held fixed. No gradient runs
 back through earlier passes over the data, which makes a step cheaper and, measured, the result better.
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Complex64, Float
 
-from fly64_assets.science.networks.unrolled import IDENTITY, Symmetry, UnrolledNetwork
+from fly64_assets.science.networks.staged import IDENTITY, StagedNetwork, Symmetry
 from fly64_assets.science.physics.canvas_data import CanvasData, Judgement
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, probe_intensity
 
@@ -30,7 +30,7 @@ class StagedLoss:
 
 
 def counts_loss(
-    network: UnrolledNetwork, data: CanvasData, judgement: Judgement, symmetry: Symmetry = IDENTITY
+    network: StagedNetwork, data: CanvasData, judgement: Judgement, symmetry: Symmetry = IDENTITY
 ) -> StagedLoss:
     """Poisson NLL of independent photons after every stage; no truth enters.
 
@@ -64,7 +64,7 @@ def counts_loss(
 
 
 def patch_loss(
-    network: UnrolledNetwork,
+    network: StagedNetwork,
     data: CanvasData,
     true_patches: Complex64[torch.Tensor, "groups C N N"],
     symmetry: Symmetry = IDENTITY,

@@ -13,7 +13,7 @@ import torch
 
 from fly64_assets.science.arrays import ObjectPatches
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.networks.bundle import NetworkRecord, write_bundle
+from fly64_assets.science.networks.bundle import TrainedNetwork, write_bundle
 from fly64_assets.science.networks.data_module import GroupDataModule, TrainingBatch
 from fly64_assets.science.networks.layouts import Layouts, make_layouts
 from fly64_assets.science.networks.lightning_modules import (
@@ -21,17 +21,16 @@ from fly64_assets.science.networks.lightning_modules import (
     History,
     MovingAverage,
     Reports,
-    UnrolledModule,
+    StagedModule,
     write_history,
 )
 from fly64_assets.science.networks.lightning_runtime import interrupts_kept, quiet_lightning
-from fly64_assets.science.networks.registry import kind_of
-from fly64_assets.science.networks.unrolled import UnrolledNetwork
-from fly64_assets.science.options import TrainingOptions, ViewOptions
-from fly64_assets.science.physics.lift import mirror_coupling
-from fly64_assets.science.physics.probe import lit_margin_px
+from fly64_assets.science.networks.record import build_network
+from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
+from fly64_assets.science.options import TrainingOptions
+from fly64_assets.science.physics.canvas_data import CanvasOptics
 from fly64_assets.science.randomness import named_rng
-from fly64_assets.science.records import Measurement, ProgressListener, ignore_progress
+from fly64_assets.science.records import Measurement
 from fly64_assets.science.torch_runtime import limit_threads, require_torch
 
 require_torch()
@@ -45,102 +44,58 @@ LOG_FILE = "train.log"
 CHECKPOINT_FILE = "checkpoint.ckpt"
 PARAMETERS_FILE = "parameters.sha256"
 
-STAGES = 8
 
-_EXECUTION_FIELDS = {"num_workers", "logger", "checkpointing"}
-
-
-@dataclass(frozen=True)
-class TrainingResult:
-    """What a training leaves behind.
-
-    Attributes:
-        bundle_path: the finished wts.h5.zip.
-        history: one row per epoch.
-        final_loss: validation loss of the weights in the bundle.
-        epochs_completed: epochs trained, resumed ones included.
-        cpu_seconds: process CPU time, over all resumed parts.
-        patterns_trained_on: distinct patterns that training used.
-        verdicts: name -> {"passed": bool, "details": ...}.
-    """
-
-    bundle_path: Path
-    history: list[dict[str, float | int]]
-    final_loss: float
-    epochs_completed: int
-    cpu_seconds: float
-    patterns_trained_on: int
-    verdicts: dict[str, dict[str, Any]]
-
-
-def train_network(
-    dataset_path: Path,
-    *,
-    view: ViewOptions,
-    training: TrainingOptions,
-    seed: int,
-    work_dir: Path,
-    provenance: Mapping[str, Any],
-    progress: ProgressListener = ignore_progress,
-) -> TrainingResult:
-    """Train the view's kind of network on a dataset.
+def train_network(task: TrainingTask, options: TrainingOptions, *, learns_from: LearnsFrom) -> TrainingResult:
+    """Train a network on a view.
 
     The same dataset, options, seed, machine and thread count give the same bytes, also when the training was killed
-    and resumed from the checkpoint in ``work_dir``.
+    and resumed from the checkpoint in the task's ``work_dir``.
 
     Args:
-        dataset_path: train split of a view. A PINN sees its Measurement alone; the truth is not read.
-        view: kind of network, gridsize and grouping.
-        training: epochs, rates and limits.
-        seed: of initial weights, order and thinning.
-        work_dir: receives wts.h5.zip, history.csv, train.log and, until the end, a checkpoint.
-        provenance: plain data for the manifest: dose, view, dataset_sha256, parameter_hash.
-        progress: told after every step; may raise to cancel, which leaves the last checkpoint.
+        task: the view's train split, its grouping, seed and folder. A listener that raises leaves the last checkpoint.
+        options: the network, epochs, rates and limits.
+        learns_from: counts: the training gets a Measurement and nothing else; truth: also the true patches Y.
 
     Raises:
-        ValueError: unknown kind of network, too few patterns, or no Y where the kind needs it.
+        RegistryError: unknown network.
+        ValueError: too few patterns, or no Y where it learns from the truth.
     """
-    kind = kind_of(view.network)
-    dataset = read_dataset(dataset_path)
-    if kind.needs_truth and dataset.object_patches is None:
-        message = f"{dataset_path}: a {kind.name} network learns from Y, and the file has none"
+    dataset = read_dataset(task.source)
+    if learns_from == "truth" and dataset.object_patches is None:
+        message = f"{task.source}: a network that learns from the truth needs Y, and the file has none"
         raise ValueError(message)
-    job = TrainingJob(
-        measurement=dataset.measurement,
-        true_patches=dataset.object_patches if kind.needs_truth else None,
-        view=view,
-        training=training,
-        seed=seed,
-        work_dir=work_dir,
-        provenance=dict(provenance),
-    )
-    del dataset
-    return job.run(progress)
+    true_patches = dataset.object_patches if learns_from == "truth" else None
+    return TrainingJob(dataset.measurement, true_patches, task, options).run()
 
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """One training: its data, options and folder."""
+    """One training: its data, task and options.
+
+    Attributes:
+        measurement: what every network learns from.
+        true_patches: Y; None for one that learns from counts alone.
+        task: view, seed and folder.
+        options: network, epochs, rates and limits.
+    """
 
     measurement: Measurement
     true_patches: ObjectPatches | None
-    view: ViewOptions
-    training: TrainingOptions
-    seed: int
-    work_dir: Path
-    provenance: dict[str, Any]
+    task: TrainingTask
+    options: TrainingOptions
 
-    def run(self, progress: ProgressListener) -> TrainingResult:
+    def run(self) -> TrainingResult:
         """Train, or go on training, and write the files."""
-        limit_threads(self.training.threads)
-        self.work_dir.mkdir(parents=True, exist_ok=True)
+        limit_threads(self.options.threads)
+        self.task.work_dir.mkdir(parents=True, exist_ok=True)
         layouts = self.layouts()
-        data = GroupDataModule(self.measurement, layouts, self.training, self.seed, self.true_patches)
+        data = self.batches(layouts)
         module = self.module(data.batches_per_epoch)
         initial = {name: value.clone() for name, value in module.network.state_dict().items()}
         average = MovingAverage()
-        history = History(average, self.training)
-        reports = Reports(history, self.training.epochs, f"train {self.view.network}", progress)
+        history = History(average, self.options)
+        stage = f"train {self.task.provenance.get('method', self.options.network)}"
+        reports = Reports(history, self.options.epochs, stage, self.task.progress)
         with quiet_lightning(), interrupts_kept():
             trainer = self._trainer([average, history, *self._checkpoint(), reports])
             trainer.fit(module, datamodule=data, ckpt_path=self._resume_from(), weights_only=True)
@@ -151,7 +106,7 @@ class TrainingJob:
             "learned": learned_verdict(module, data.val_dataloader()),
         }
         bundle_path = self._write(weights, history, trainer.global_step, verdicts)
-        (self.work_dir / CHECKPOINT_FILE).unlink(missing_ok=True)
+        (self.task.work_dir / CHECKPOINT_FILE).unlink(missing_ok=True)
         return TrainingResult(
             bundle_path=bundle_path,
             history=history.rows,
@@ -164,31 +119,42 @@ class TrainingJob:
 
     def layouts(self) -> Layouts:
         """Groups and neighbourhoods to train on, and those of held-out positions."""
-        return make_layouts(self.measurement, self.view, self.training, self.seed)
+        return make_layouts(self.measurement, self.task.view, self.options, self.task.seed)
 
-    def module(self, batches_per_epoch: int) -> UnrolledModule:
-        """The network with its initial weights, ready to be trained."""
-        torch.manual_seed(int(named_rng(self.seed, "weights").integers(1 << 62)))
-        probe = self.measurement.probe
-        return UnrolledModule(
-            UnrolledNetwork(STAGES, self.training.width),
-            mirror_coupling(probe),
-            torch.as_tensor(probe),
-            lit_margin_px(probe),
-            self.training,
-            self.training.epochs * batches_per_epoch,
+    def batches(self, layouts: Layouts) -> GroupDataModule:
+        """What every epoch trains on, and what judges it."""
+        return GroupDataModule(
+            self.measurement,
+            layouts,
+            self.options,
+            self.task.seed,
+            self.true_patches,
+            num_workers=self.task.execution.num_workers,
         )
 
+    def module(self, batches_per_epoch: int) -> StagedModule:
+        """The network with its initial weights, ready to be trained."""
+        torch.manual_seed(int(named_rng(self.task.seed, "weights").integers(1 << 62)))
+        options = self.options
+        network = build_network(options.network, stages=options.stages, width=options.width)
+        return StagedModule(network, CanvasOptics(self.measurement.probe), options, options.epochs * batches_per_epoch)
+
+    @property
+    def learns_from(self) -> LearnsFrom:
+        """What the training sees."""
+        return "counts" if self.true_patches is None else "truth"
+
     def _trainer(self, callbacks: list[Callback]) -> Trainer:
-        logger = CSVLogger(self.work_dir, name="", version="lightning") if self.training.logger == "csv" else False
+        folder = self.task.work_dir
+        logger = CSVLogger(folder, name="", version="lightning") if self.task.execution.logger == "csv" else False
         return Trainer(
-            accelerator=self.training.accelerator,
+            accelerator=self.options.accelerator,
             devices=1,
-            precision=self.training.precision,
-            max_epochs=self.training.epochs,
-            max_time=None if self.training.max_minutes is None else timedelta(minutes=self.training.max_minutes),
+            precision=self.options.precision,
+            max_epochs=self.options.epochs,
+            max_time=None if self.options.max_minutes is None else timedelta(minutes=self.options.max_minutes),
             # On a GPU some operators have no deterministic form: the fastest deterministic one is then asked for only.
-            deterministic=self.training.deterministic and ("warn" if torch.cuda.is_available() else True),
+            deterministic=self.options.deterministic and ("warn" if torch.cuda.is_available() else True),
             logger=logger,
             callbacks=callbacks,
             enable_checkpointing=False,
@@ -198,22 +164,23 @@ class TrainingJob:
             reload_dataloaders_every_n_epochs=1,
             log_every_n_steps=1_000_000,
             use_distributed_sampler=False,
-            default_root_dir=self.work_dir,
+            default_root_dir=folder,
         )
 
     def _checkpoint(self) -> list[Callback]:
-        return [Checkpoint(self.work_dir / CHECKPOINT_FILE)] if self.training.checkpointing else []
+        return [Checkpoint(self.task.work_dir / CHECKPOINT_FILE)] if self.task.execution.checkpointing else []
 
     def _resume_from(self) -> Path | None:
         """The checkpoint of the same parameters, if there is one; others are deleted."""
         own = {
-            "training": self.training.model_dump(mode="json", exclude=_EXECUTION_FIELDS),
-            "view": self.view.model_dump(mode="json"),
-            "seed": self.seed,
-            "provenance": self.provenance,
+            "options": self.options.model_dump(mode="json"),
+            "learns_from": self.learns_from,
+            "view": self.task.view.model_dump(mode="json"),
+            "seed": self.task.seed,
+            "provenance": dict(self.task.provenance),
         }
         digest = hashlib.sha256(json.dumps(own, sort_keys=True).encode()).hexdigest()
-        record, checkpoint = self.work_dir / PARAMETERS_FILE, self.work_dir / CHECKPOINT_FILE
+        record, checkpoint = self.task.work_dir / PARAMETERS_FILE, self.task.work_dir / CHECKPOINT_FILE
         if record.exists() and record.read_text() == digest and checkpoint.exists():
             return checkpoint
         checkpoint.unlink(missing_ok=True)
@@ -223,31 +190,32 @@ class TrainingJob:
     def _write(
         self, weights: dict[str, torch.Tensor], history: History, global_step: int, verdicts: dict[str, Any]
     ) -> Path:
-        write_history(self.work_dir / HISTORY_FILE, history.rows)
-        bundle_path = self.work_dir / BUNDLE_FILE
+        write_history(self.task.work_dir / HISTORY_FILE, history.rows)
+        bundle_path = self.task.work_dir / BUNDLE_FILE
         measurement = self.measurement
         write_bundle(
             bundle_path,
             weights=weights,
             probe=measurement.probe,
-            network=NetworkRecord(
-                kind=self.view.network,
-                stages=STAGES,
-                width=self.training.width,
-                gridsize=self.view.gridsize,
-                neighbor_count=self.view.neighbor_count,
+            network=TrainedNetwork(
+                builder=self.options.network,
+                learns_from=self.learns_from,
+                stages=self.options.stages,
+                width=self.options.width,
+                gridsize=self.task.view.gridsize,
+                neighbor_count=self.task.view.neighbor_count,
                 patch_size_px=measurement.patch_size_px,
                 probe_modes=len(measurement.probe),
                 counts_scale=measurement.counts_scale,
-                dose=float(self.provenance.get("dose", 1.0)),
+                dose=float(self.task.provenance.get("dose", 1.0)),
             ),
-            seed=self.seed,
+            seed=self.task.seed,
             epochs_completed=len(history.rows),
             global_step=global_step,
-            provenance=self.provenance,
+            provenance=self.task.provenance,
         )
         lines = [json.dumps(row) for row in history.rows] + [f"{name}: {value}" for name, value in verdicts.items()]
-        (self.work_dir / LOG_FILE).write_text("\n".join(lines) + "\n")
+        (self.task.work_dir / LOG_FILE).write_text("\n".join(lines) + "\n")
         return bundle_path
 
 
@@ -263,7 +231,7 @@ def weight_verdicts(
     }
 
 
-def learned_verdict(module: UnrolledModule, held_out: Iterable[TrainingBatch]) -> dict[str, Any]:
+def learned_verdict(module: StagedModule, held_out: Iterable[TrainingBatch]) -> dict[str, Any]:
     """Whether the network explains held-out counts better than a flat object does; nats per photon."""
     trained, flat = module.counts_losses(held_out)
     details = {"held_out_nll_per_photon": trained, "flat_object_nll_per_photon": flat}

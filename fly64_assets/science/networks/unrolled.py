@@ -1,62 +1,18 @@
-"""Unrolled networks: look at the data, step, correct with a small U-Net, and look again.
-
-One family serves every kind of network. It works on canvases of any size with any number of patterns: the four
-patterns of a gridsize-2 group, the one of gridsize 1, or a whole scan.
-"""
-
-from dataclasses import dataclass
+"""Unrolled networks: look at the data, step, correct with a small U-Net, and look again."""
 
 import torch
 from jaxtyping import Complex64, Float
 from torch import nn
 
+from fly64_assets.science.networks.record import NetworkRecord
+from fly64_assets.science.networks.staged import IDENTITY, StagedNetwork, Symmetry
+from fly64_assets.science.options import TrainingOptions
 from fly64_assets.science.physics.canvas_data import CanvasData
 
 _FEATURES = 9
 _UNSHUFFLE = 2
 _MULTIPLE = 8
 """Canvas sides are padded to this multiple: unshuffle by 2, then two poolings."""
-
-_IMAGINARY = torch.tensor([1.0, -1.0] * 4 + [1.0])[:, None, None]
-"""Sign of each feature under complex conjugation."""
-
-
-@dataclass(frozen=True)
-class Symmetry:
-    """A symmetry of the problem under which corrections are learned: turn, mirror, conjugate.
-
-    A turned object under the equally turned probe gives turned patterns, and passes over the data turn with them;
-    hence it suffices to turn what the U-Net sees, and to turn its answer back.
-
-    Attributes:
-        quarter_turns: 0 to 3.
-        mirrored: columns reversed before turning.
-        conjugated: object and probe conjugated.
-    """
-
-    quarter_turns: int = 0
-    mirrored: bool = False
-    conjugated: bool = False
-
-    def apply(self, features: Float[torch.Tensor, "b f H W"]) -> Float[torch.Tensor, "b f turned_H turned_W"]:
-        """Turn features, or a complex pair of them."""
-        if self.conjugated:
-            features = features * _IMAGINARY[: features.shape[1]].to(features.device)
-        if self.mirrored:
-            features = features.flip(-1)
-        return torch.rot90(features, self.quarter_turns, (-2, -1))
-
-    def revert(self, features: Float[torch.Tensor, "b f turned_H turned_W"]) -> Float[torch.Tensor, "b f H W"]:
-        """Undo :meth:`apply`."""
-        features = torch.rot90(features, -self.quarter_turns, (-2, -1))
-        if self.mirrored:
-            features = features.flip(-1)
-        if self.conjugated:
-            features = features * _IMAGINARY[: features.shape[1]].to(features.device)
-        return features
-
-
-IDENTITY = Symmetry()
 
 
 class UNet(nn.Module):
@@ -132,8 +88,8 @@ class Stage(nn.Module):
         return stepped + torch.complex(change[:, 0], change[:, 1])
 
 
-class UnrolledNetwork(nn.Module):
-    """Stages in a row, from a flat object; every second one corrects, the last one among them.
+def unrolled_network(stages: int, width: int) -> StagedNetwork:
+    """Every second stage corrects, the last one among them.
 
     Looks at the data are cheap and corrections are not, and a correction is worth more after two looks than after one.
 
@@ -141,15 +97,15 @@ class UnrolledNetwork(nn.Module):
         stages: number of looks at the data.
         width: base channels of each correction's U-Net.
     """
+    return StagedNetwork(Stage(width if (stages - k) % 2 else None) for k in range(stages))
 
-    def __init__(self, stages: int, width: int) -> None:
-        super().__init__()
-        self.stages = nn.ModuleList(Stage(width if (stages - k) % 2 else None) for k in range(stages))
-        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]  # the stubs lack this form
 
-    def forward(self, data: CanvasData) -> Complex64[torch.Tensor, "groups H W"]:
-        """The object on every group's canvas."""
-        canvas = previous = data.flat()
-        for stage in self.stages:
-            canvas, previous = stage(canvas, previous, data.look(canvas, valued=False).score, data), canvas
-        return canvas
+def _build(options: TrainingOptions) -> StagedNetwork:
+    return unrolled_network(options.stages, options.width)
+
+
+UNROLLED_UNET = NetworkRecord(
+    name="unrolled_unet",
+    meaning="looks at the data, steps along what they ask for, and corrects every second step by a small U-Net",
+    build=_build,
+)

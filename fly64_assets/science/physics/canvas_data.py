@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Complex64, Float
 
+from fly64_assets.science.arrays import ProbeModes
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, back_fields, far_fields, summed_intensity
-from fly64_assets.science.physics.lift import SpectralLift
+from fly64_assets.science.physics.lift import SpectralLift, mirror_coupling
 from fly64_assets.science.physics.likelihood import BACKGROUND_COUNTS, half_deviance, poisson_score
+from fly64_assets.science.physics.probe import lit_margin_px
 
 _DARK_FLOOR = 0.2
 """Illumination relative to the typical one below which steps are no longer magnified."""
@@ -145,3 +147,27 @@ class CanvasData:
     def plain_step(self, score: Complex64[torch.Tensor, "groups H W"]) -> Complex64[torch.Tensor, "groups H W"]:
         """The score divided by the illumination alone."""
         return self._balance * self._inner_balance * score
+
+
+class CanvasOptics:
+    """All that a probe brings to a canvas: its modes, its dark margin, and the spectral lift of every canvas shape.
+
+    Canvas data are put together here and nowhere else: for a whole scan, for groups, and for training.
+
+    Args:
+        probe: incoherent modes.
+    """
+
+    def __init__(self, probe: ProbeModes) -> None:
+        self.margin_px = lit_margin_px(probe)
+        self._coupling = mirror_coupling(probe)
+        self._probe = torch.as_tensor(probe)
+        self._lifts: dict[tuple[tuple[int, int], torch.device], SpectralLift] = {}
+
+    def data(self, parts: Sequence[Part], counts_scale: Float[torch.Tensor, "groups"]) -> CanvasData:
+        """Counts of patterns on the canvases of their parts; computed on the device of ``counts_scale``."""
+        shape, device = parts[0].grid.shape, counts_scale.device
+        if (shape, device) not in self._lifts:
+            self._lifts[shape, device] = SpectralLift(self._coupling, shape, device)
+        self._probe = self._probe.to(device)
+        return CanvasData(parts, self._probe, counts_scale, self._lifts[shape, device], self.margin_px)

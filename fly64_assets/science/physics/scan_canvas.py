@@ -9,10 +9,8 @@ from jaxtyping import Complex64
 from scipy.fft import next_fast_len
 
 from fly64_assets.science.arrays import ComplexObject
-from fly64_assets.science.physics.canvas_data import CanvasData, Part
+from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_frame, to_fft_order
-from fly64_assets.science.physics.lift import SpectralLift, mirror_coupling
-from fly64_assets.science.physics.probe import lit_margin_px
 from fly64_assets.science.records import Measurement
 
 _PART_PATTERNS = 128
@@ -27,8 +25,8 @@ class ScanCanvas:
 
     Attributes:
         data: all patterns on one canvas.
-        rows: rows of the object grid that the canvas covers; it may stick out at their end.
-        columns: its columns.
+        rows: rows of the object grid that the canvas covers; they may go on beyond the grid's end.
+        columns: its columns, likewise.
         object_shape: the whole grid.
     """
 
@@ -52,27 +50,38 @@ class ScanCanvas:
             chosen = slice(first, first + _PART_PATTERNS)
             read = _CountsReader(measurement, chosen, device)
             parts.append(Part(PatchGrid(local[:, chosen], size, (height, width)), _hold(read()) if held else read))
-        data = CanvasData(
-            parts=parts,
-            probe=torch.as_tensor(measurement.probe, device=device),
-            counts_scale=torch.full((1,), measurement.counts_scale, device=device),
-            lift=SpectralLift(mirror_coupling(measurement.probe), (height, width), device),
-            margin_px=lit_margin_px(measurement.probe),
-        )
-        rows, columns = measurement.object_shape
-        return cls(
-            data,
-            slice(top, min(top + height, rows)),
-            slice(left, min(left + width, columns)),
-            measurement.object_shape,
-        )
+        optics = CanvasOptics(measurement.probe)
+        data = optics.data(parts, torch.full((1,), measurement.counts_scale, device=device))
+        return cls(data, slice(top, top + height), slice(left, left + width), measurement.object_shape)
+
+    @property
+    def extended_shape(self) -> tuple[int, int]:
+        """The object grid with the rows and columns by which the canvas sticks out at its end."""
+        rows, columns = self.object_shape
+        return max(rows, self.rows.stop), max(columns, self.columns.stop)
 
     def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 h w"]) -> ComplexObject:
-        """The canvas on the whole object grid, 1 outside it."""
-        whole = np.ones(self.object_shape, np.complex64)
-        target = whole[self.rows, self.columns]
-        target[...] = canvas[0, : target.shape[0], : target.shape[1]].cpu().numpy()
+        """The canvas on the object grid, extended at its end to hold the whole canvas; 1 outside the canvas."""
+        whole = np.ones(self.extended_shape, np.complex64)
+        whole[self.rows, self.columns] = canvas[0].cpu().numpy()
         return whole
+
+    def from_object_grid(self, object: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
+        """The canvas of an object: the inverse of :meth:`on_object_grid`; 1 where the object does not reach.
+
+        Args:
+            object: on the object grid, or extended beyond its end.
+
+        Raises:
+            ValueError: it is smaller than the object grid.
+        """
+        if any(found < needed for found, needed in zip(object.shape, self.object_shape, strict=True)):
+            message = f"the object has shape {object.shape}, the measurement's grid is {tuple(self.object_shape)}"
+            raise ValueError(message)
+        canvas = self.data.flat()
+        cut = np.ascontiguousarray(object[self.rows, self.columns], dtype=np.complex64)
+        canvas[0, : cut.shape[0], : cut.shape[1]] = torch.as_tensor(cut)
+        return canvas
 
 
 def _hold(counts: torch.Tensor) -> Callable[[], torch.Tensor]:

@@ -7,14 +7,15 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fly64_assets.orchestration import checks
-from fly64_assets.orchestration.assets import views
+from fly64_assets.orchestration.assets import checks, views
 from fly64_assets.orchestration.catalog.freshness import Freshness
-from fly64_assets.orchestration.catalog.gate import BLOCKING_CHECKS, GateRefusedError, open_partition
+from fly64_assets.orchestration.catalog.gate import GateRefusedError, open_partition
 from fly64_assets.orchestration.catalog.instance import study_instance
-from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
+from fly64_assets.orchestration.code_location import build_definitions, code_versions
+from fly64_assets.orchestration.graph.checks import blocking_checks
 from fly64_assets.orchestration.graph.jobs import CELL_CHECKS_JOB, CELL_JOB, DATASET_CHECKS_JOB
-from fly64_assets.orchestration.graph.partitions import CELL_ASSETS, PartitionId
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.study_run.runs import execute_partition, failure_cause
 from fly64_assets.study import Study, load_study
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
@@ -42,17 +43,18 @@ def test_a_skip_in_a_run_over_the_whole_cell_is_recorded_for_every_asset_below(d
     job = definitions.get_repository_def().get_job(CELL_JOB)
     for cell in ("1000|baseline", SPARSE):
         assert job.execute_in_process(instance=instance, partition_key=cell, raise_on_error=False).success
-    freshness = Freshness(study, instance, root, code_versions(study_assets(study)))
-    states = {asset: freshness.state(PartitionId(asset, SPARSE)) for asset in CELL_ASSETS}
+    graph = StudyGraph(study)
+    freshness = Freshness(graph, instance, root, code_versions(graph))
+    states = {asset: freshness.state(PartitionId(asset, SPARSE)) for asset in graph.cell_assets}
     assert states.pop("overlap_view").status == "fresh"
-    assert {asset: state.status for asset, state in states.items()} == dict.fromkeys(CELL_ASSETS[1:], "skipped")
+    assert {asset: state.status for asset, state in states.items()} == dict.fromkeys(graph.cell_assets[1:], "skipped")
     assert all("1000 that training needs" in state.reasons[0] for state in states.values())
 
 
 def test_a_view_that_breaks_data_001_blocks_training_in_the_same_run_in_a_later_one_and_not_after_a_rebuild(
     dataset_made, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    _, definitions, instance, _ = dataset_made
+    study, definitions, instance, _ = dataset_made
     make_view = views.make_view
 
     def make_a_broken_view(*arguments: Any, out: Path, **options: Any) -> Any:
@@ -70,7 +72,9 @@ def test_a_view_that_breaks_data_001_blocks_training_in_the_same_run_in_a_later_
     assert not same_run.success
     started = {event.step_key for event in same_run.all_events if event.event_type_value == "STEP_START"}
     assert "overlap_view" in started
-    assert not started & set(CELL_ASSETS[1:])
+    assert not started & {
+        PartitionId(asset).asset_key.to_python_identifier() for asset in StudyGraph(study).cell_assets[1:]
+    }
     later = execute_partition(definitions, instance, bundle)
     assert not later.success
     assert "overlap_view[1000|sparse] is blocked: blocking check view_follows_data_001 failed" in later.cause
@@ -114,7 +118,7 @@ def test_checks_without_a_partition_say_which_job_runs_them_for_one(dataset_made
     dataset = PartitionId("simulated_dataset", "1000")
     job = definitions.get_repository_def().get_implicit_job_def_for_assets([dataset.asset_key])
     assert job is not None
-    keys = {dg.AssetCheckKey(dataset.asset_key, name) for name in BLOCKING_CHECKS[dataset.asset]}
+    keys = {dg.AssetCheckKey(dataset.asset_key, name) for name in blocking_checks(dataset.asset)}
     checks_alone = job.get_subset(asset_selection=frozenset(), asset_check_selection=keys)
     result = checks_alone.execute_in_process(instance=instance, raise_on_error=False)  # as *Execute all* on the page
     assert f"launch the job {DATASET_CHECKS_JOB} for the partition" in failure_cause(result)

@@ -9,7 +9,7 @@ import pytest
 from fly64_assets.orchestration.automation.schedules import decide, requests_of
 from fly64_assets.orchestration.code_location import build_definitions
 from fly64_assets.orchestration.graph.jobs import CELL_JOB, REPORT_JOB
-from fly64_assets.orchestration.graph.partitions import CELL_ASSETS, PartitionId
+from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 from fly64_assets_tests.orchestration.conftest import CELLS
 
@@ -26,7 +26,8 @@ def test_it_requests_exactly_the_cells_that_are_left(four_cells: CatalogBuilder)
     requests = [request for request in requests_of(decision, "hash", "tick") if request.partition_key in CELLS]
     assert [request.partition_key for request in requests] == CELLS[6:]
     assert all(
-        {key.to_user_string() for key in request.asset_selection or ()} == set(CELL_ASSETS) for request in requests
+        {key.to_user_string() for key in request.asset_selection or ()} == set(four_cells.graph.cell_assets)
+        for request in requests
     )
 
 
@@ -90,7 +91,7 @@ def test_a_tick_that_gives_up_says_so(filled: CatalogBuilder) -> None:
 
 
 def test_a_tick_over_five_hundred_cells_takes_seconds(catalog: CatalogBuilder) -> None:
-    study = catalog.study.model_copy(update={"doses": tuple(float(100 + k) for k in range(167))})
+    study = catalog.study.with_changes(doses=tuple(float(100 + k) for k in range(167)))
     begun = time.process_time()
     decide(catalog.freshness(study), max_failures=3)
     assert time.process_time() - begun < 5

@@ -5,14 +5,17 @@ import random
 import pytest
 
 from fly64_assets.orchestration.catalog.gate import GateRefusedError, open_partition
-from fly64_assets.orchestration.graph.partitions import GRAPH, PartitionId, partitions_of
+from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder, flip_bit
+from fly64_assets_tests.orchestration.conftest import three_by_three
 
 BUNDLE = PartitionId("trained_bundle", "1000|dense")
+ASSETS = tuple(StudyGraph(three_by_three()).nodes)
 
 
 def first_partition(catalog: CatalogBuilder, asset: str) -> PartitionId:
-    return partitions_of(catalog.study, asset)[0]  # pyright: ignore[reportArgumentType]
+    return catalog.graph.partitions(asset)[0]
 
 
 def test_an_untouched_partition_passes_and_gives_its_files(catalog: CatalogBuilder) -> None:
@@ -60,7 +63,7 @@ def test_other_changes_are_refused_too(catalog: CatalogBuilder, change: str) -> 
         open_partition(catalog.instance, catalog.data_root, BUNDLE)
 
 
-@pytest.mark.parametrize("asset", GRAPH)
+@pytest.mark.parametrize("asset", ASSETS)
 def test_every_single_bit_flip_of_every_kind_of_file_is_found(catalog: CatalogBuilder, asset: str) -> None:
     item = first_partition(catalog, asset)
     catalog.materialize(item)

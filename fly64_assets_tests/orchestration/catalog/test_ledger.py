@@ -4,10 +4,10 @@ from pathlib import Path
 import pytest
 
 from fly64_assets.orchestration.catalog.ledger import JobKey, TrainingLedger
-from fly64_assets.science.networks.training import TrainingResult
+from fly64_assets.science.methods.record import TrainingResult
 from fly64_assets.storage import FileRecord
 
-JOB = JobKey(1000.0, "dense", 2, 1, "trained_bundle/dose_1000/dense/gs2")
+JOB = JobKey(1000.0, "dense", "pinn", 2, 1, "trained_bundle/dose_1000/dense/gs2")
 BUNDLE = f"{JOB.folder}/wts.h5.zip"
 
 

@@ -17,7 +17,7 @@ def test_every_kind_of_deviation_is_named(four_cells: CatalogBuilder) -> None:
     changed, foreign = root / BUNDLE.folder / "file.bin", root / VIEW.folder / "notes.txt"
     flip_bit(changed, 3)
     foreign.write_text("mine")
-    missing = PartitionId("pty_chi_reconstruction", "1000|dense")
+    missing = PartitionId("reconstruction/pty_chi", "1000|dense")
     (root / missing.folder / "file.bin").unlink()
     four_cells.materialize(PartitionId("simulated_dataset", "10000"), content=b"other photons")
     found = {(finding.kind, finding.where.split(":")[0]) for finding in verify_data_root(four_cells.freshness())}

@@ -10,12 +10,12 @@ import dagster as dg
 import pytest
 from dagster._core.events import DagsterEvent, EngineEventData
 
-from fly64_assets.orchestration import runs
 from fly64_assets.orchestration.automation.interrupted import interrupted_runs_sensor
+from fly64_assets.orchestration.catalog import interrupted
+from fly64_assets.orchestration.catalog.interrupted import PROCESS_TAG, process_lives, process_tag, settle_dead_runs
 from fly64_assets.orchestration.catalog.ledger import JobKey, TrainingLedger
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.orchestration.graph.workspace import Workspace
-from fly64_assets.orchestration.study_run.runs import PROCESS_TAG, process_lives, process_tag, settle_dead_runs
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder
 
 ITEM = PartitionId("trained_bundle", "1000|dense")
@@ -46,13 +46,13 @@ def test_tagged_runs(catalog: CatalogBuilder, lives: bool) -> None:
 
 
 def test_the_sensor_settles_runs_and_trainings_of_dead_processes_and_says_so(catalog: CatalogBuilder) -> None:
-    sensor = interrupted_runs_sensor(Workspace(catalog.study, catalog.data_root))
+    sensor = interrupted_runs_sensor(Workspace(catalog.graph, catalog.data_root))
     assert sensor.default_status == dg.DefaultSensorStatus.RUNNING
     context = dg.build_sensor_context(instance=catalog.instance)
     assert "living process" in str(sensor(context))
     run_id = catalog.start_run(ITEM, dg.DagsterRunStatus.STARTED, {PROCESS_TAG: f"{dead_process()}@12345"})
     ledger = TrainingLedger(catalog.data_root)
-    ledger.record_start(JobKey(1000.0, "dense", 2, 1, "trained_bundle/dose_1000/dense/gs2"))
+    ledger.record_start(JobKey(1000.0, "dense", "pinn", 2, 1, "trained_bundle/dose_1000/dense/gs2"))
     assert run_id[:8] in str(sensor(context))
     (job,) = json.loads(ledger.manifest.read_text())["jobs"]
     assert (job["status"], job["error"]) == ("failed", "interrupted: its process is gone")
@@ -70,7 +70,7 @@ def test_a_run_that_ends_while_it_is_looked_at_keeps_its_end(
         catalog.instance.report_run_canceled(run)
         return False
 
-    monkeypatch.setattr(runs, "process_lives", ends_and_is_gone)
+    monkeypatch.setattr(interrupted, "process_lives", ends_and_is_gone)
     assert settle_dead_runs(catalog.instance) == []
 
 

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.methods.pty_chi import PTY_CHI, PtyChiOptions
+from fly64_assets.science.methods.record import Given
 from fly64_assets.science.networks.inference import reconstruct_with_network
-from fly64_assets.science.options import PtyChiOptions, RefineOptions
+from fly64_assets.science.options import RefineOptions
 from fly64_assets_tests.science.networks.test_inference import bundle_file
 from fly64_assets_tests.science.networks.test_training import write_dataset
 
@@ -38,6 +39,6 @@ def test_networks_see_no_truth(measurements, tmp_path, method, gridsize, refine)
 
 def test_pty_chi_sees_no_truth(measurements):
     options = PtyChiOptions(epochs=2, batch_size=64)
-    honest, blinded = (reconstruct_with_pty_chi(m, options, seed=1) for m in measurements)
+    honest, blinded = ([*PTY_CHI.reconstruct(m, options, Given(seed=1))][-1] for m in measurements)
     np.testing.assert_array_equal(honest.object, blinded.object)
-    assert honest.loss_values == blinded.loss_values
+    assert honest.loss == blinded.loss

@@ -1,0 +1,260 @@
+"""What each asset partition may read of a study: one frozen record, and nothing else.
+
+The digest of the record decides freshness. A field that is read is hashed, because there is no other way to read it;
+what only judges or executes (thresholds of checks, worker processes, cron lines) is in none of them.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import SerializeAsAny
+
+from fly64_assets.science.methods.record import METHOD_KINDS
+from fly64_assets.science.options import DoseOptions, Options, ScoringOptions, SplitOptions, ViewOptions
+from fly64_assets.science.records import MethodRole
+from fly64_assets.science.scan import ScanInputError, resolve_input_file
+from fly64_assets.storage import cached_sha256_of, digest_of
+from fly64_assets.study.schema import ReportOptions, Study, StudyScan
+
+
+class Parameters(Options):
+    """Base of the records."""
+
+    @property
+    def digest(self) -> str:
+        """What freshness compares."""
+        return digest_of(self.model_dump(mode="json"))
+
+
+class SeededParameters(Parameters):
+    """Of a partition that holds a folder per seed of the study."""
+
+    seeds: tuple[int, ...]
+
+    @property
+    def first_seed(self) -> int:
+        """The seed that pictures and traces are of."""
+        return self.seeds[0]
+
+    def folder_of(self, seed: int) -> str:
+        """Subfolder of a seed inside the partition: none when there is only one."""
+        return "" if len(self.seeds) == 1 else f"seed_{seed}/"
+
+
+class ScanParameters(Parameters):
+    """Of ``scan``: the scan, and the content of its input file."""
+
+    scan: StudyScan
+    input_sha256: str | None
+
+
+class DatasetParameters(SeededParameters):
+    """Of ``simulated_dataset``."""
+
+    dose: float
+    options: DoseOptions
+    split: SplitOptions
+
+
+class ViewParameters(SeededParameters):
+    """Of ``overlap_view``."""
+
+    view_name: str
+    view: ViewOptions
+    selection_seed: int
+
+
+class MethodParameters(SeededParameters):
+    """Of an asset that runs a method on a cell, or that trains its network there.
+
+    Attributes:
+        method: its name in the study; None where nothing is trained.
+        kind: kind of method.
+        options: of the kind.
+        view_name: the cell's view.
+        view: its options.
+        dose: requested photons per pattern.
+        not_here: why nothing is made in this cell, as far as the study's options tell; None if something is.
+    """
+
+    method: str | None
+    kind: str | None
+    options: SerializeAsAny[Options] | None
+    view_name: str
+    view: ViewOptions
+    dose: float
+    not_here: str | None = None
+
+    def with_options(self, changes: dict[str, Any]) -> "MethodParameters":
+        """The same with other options, validated by the kind's record."""
+        if self.options is None:
+            return self
+        options = type(self.options).model_validate({**self.options.model_dump(), **changes})
+        return self.model_copy(update={"options": options})
+
+
+class TrainingParameters(MethodParameters):
+    """Of ``trained_bundle`` and ``training/<method>``."""
+
+
+class ReconstructionParameters(MethodParameters):
+    """Of ``reconstruction/<method>``.
+
+    Attributes:
+        trained_on: the view whose network is applied; None for a method that trains nothing.
+        starts_from: the method whose result it starts from.
+        learned: whether a network has a part in the result.
+    """
+
+    trained_on: str | None = None
+    starts_from: str | None = None
+    learned: bool = False
+
+
+class ComparedMethod(Options):
+    """What the comparison needs to know of a method: whose costs it carries, and how its result is judged."""
+
+    name: str
+    chain: tuple[str, ...]
+    learned: bool
+    not_here: str | None
+
+
+class ComparisonParameters(SeededParameters):
+    """Of ``comparison_metrics``."""
+
+    dose: float
+    view_name: str
+    scoring: ScoringOptions
+    methods: tuple[ComparedMethod, ...]
+    bootstrap_seed: int
+
+
+class ReportParameters(SeededParameters):
+    """Of ``study_report``: everything that its words say of the study.
+
+    ``asked`` is one digest of all other records: it names what was asked, and changes when any of them does.
+    """
+
+    asked: str
+    study_name: str
+    report: ReportOptions
+    doses: tuple[float, ...]
+    views: dict[str, ViewOptions]
+    trained: dict[str, str | None]
+    methods: tuple[MethodRole, ...]
+    dose_method: str
+
+
+def scan_parameters(study: Study) -> ScanParameters:
+    """Of ``scan``."""
+    return ScanParameters(scan=study.scan, input_sha256=input_digest(study))
+
+
+def dataset_parameters(study: Study, dose: float) -> DatasetParameters:
+    """Of ``simulated_dataset`` at a dose."""
+    return DatasetParameters(seeds=study.seeds, dose=dose, options=study.dose, split=study.split)
+
+
+def view_parameters(study: Study, view: str) -> ViewParameters:
+    """Of ``overlap_view``, at any dose: the same positions are kept at each."""
+    options = _without_training(study.views[view])
+    return ViewParameters(seeds=study.seeds, view_name=view, view=options, selection_seed=study.scan.seed)
+
+
+def training_parameters(study: Study, dose: float, view: str, method: str | None) -> TrainingParameters:
+    """Of ``trained_bundle`` (with the method that the view trains) or ``training/<method>`` in a cell."""
+    cell = {"view_name": view, "view": _without_training(study.views[view]), "dose": dose, "seeds": study.seeds}
+    if method is None:
+        reason = f"view {view} trains nothing: no method of this study is trained on it"
+        return TrainingParameters(method=None, kind=None, options=None, not_here=reason, **cell)
+    entry = study.methods[method]
+    reason = study.skip_reason(method, view)
+    if reason is None and view not in study.training_views(method):
+        reason = f"{method} is not trained on view {view}"
+    return TrainingParameters(method=method, kind=entry.kind, options=entry.options, not_here=reason, **cell)
+
+
+def reconstruction_parameters(study: Study, dose: float, view: str, method: str) -> ReconstructionParameters:
+    """Of ``reconstruction/<method>`` in a cell."""
+    entry = study.methods[method]
+    return ReconstructionParameters(
+        method=method,
+        kind=entry.kind,
+        options=entry.options,
+        view_name=view,
+        view=_without_training(study.views[view]),
+        dose=dose,
+        seeds=study.seeds,
+        not_here=study.skip_reason(method, view),
+        trained_on=study.training_view(method, view) if METHOD_KINDS.get(entry.kind).trains == "view" else None,
+        starts_from=entry.starts_from,
+        learned=_learned(study, method),
+    )
+
+
+def comparison_parameters(study: Study, dose: float, view: str) -> ComparisonParameters:
+    """Of ``comparison_metrics`` in a cell."""
+    methods = tuple(
+        ComparedMethod(
+            name=name,
+            chain=study.chain_of(name),
+            learned=_learned(study, name),
+            not_here=study.skip_reason(name, view),
+        )
+        for name in study.methods
+    )
+    return ComparisonParameters(
+        seeds=study.seeds,
+        dose=dose,
+        view_name=view,
+        scoring=study.scoring,
+        methods=methods,
+        bootstrap_seed=study.scan.seed,
+    )
+
+
+def report_parameters(study: Study) -> ReportParameters:
+    """Of ``study_report``."""
+    return ReportParameters(
+        asked=digest_of([record.digest for record in _all_others(study)]),
+        seeds=study.seeds,
+        study_name=study.name,
+        report=study.report,
+        doses=study.doses,
+        views={name: _without_training(view) for name, view in study.views.items()},
+        trained={view: study.trains(view) for view in study.views},
+        methods=study.roles(),
+        dose_method=study.dose.method,
+    )
+
+
+def _all_others(study: Study) -> Iterator[Parameters]:
+    yield scan_parameters(study)
+    for dose in study.doses:
+        yield dataset_parameters(study, dose)
+        for view in study.views:
+            yield view_parameters(study, view)
+            yield comparison_parameters(study, dose, view)
+            for method in study.methods:
+                yield training_parameters(study, dose, view, method)
+                yield reconstruction_parameters(study, dose, view, method)
+
+
+def input_digest(study: Study) -> str | None:
+    """SHA256 of the scan's input file; None for a synthetic scan, "absent" if the file is not there."""
+    if study.scan.file is None:
+        return None
+    try:
+        return cached_sha256_of(resolve_input_file(study.scan.file))
+    except ScanInputError:
+        return "absent"
+
+
+def _learned(study: Study, method: str) -> bool:
+    return any(study.methods[each].trainable for each in study.chain_of(method))
+
+
+def _without_training(view: ViewOptions) -> ViewOptions:
+    """What a view keeps and how it groups; which method it trains is no part of that."""
+    return view.model_copy(update={"trains": None})
