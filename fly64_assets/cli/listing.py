@@ -15,6 +15,8 @@ from rich.table import Table
 
 from fly64_assets.science.interop.record import FORMATS, FileFormat
 from fly64_assets.science.methods.record import METHOD_KINDS, MethodKind
+from fly64_assets.science.metrics.record import METRICS
+from fly64_assets.science.networks.record import NETWORKS
 from fly64_assets.science.registry import Registry, RegistryError, origin
 
 _LIMITS = {
@@ -64,14 +66,14 @@ SECTIONS = (
         {"trains": _trains, "may start from a result": lambda kind: "yes" if kind.may_start_from_a_result else "no"},
         lambda kind: kind.options,
     ),
-    Section("Networks", Registry[Any]("fly64_assets.networks", "network", object)),
+    Section("Networks", NETWORKS),
     Section(
         "Metrics",
-        Registry[Any]("fly64_assets.metrics", "metric", object),
+        METRICS,
         {
-            "of": lambda metric: getattr(metric, "part", ""),
-            "unit": lambda metric: getattr(metric, "unit", ""),
-            "better": lambda metric: getattr(metric, "direction", ""),
+            "of": lambda metric: metric.part,
+            "unit": lambda metric: metric.unit,
+            "better": lambda metric: metric.direction,
         },
     ),
     Section(
@@ -81,7 +83,7 @@ SECTIONS = (
         lambda found: found.import_options,
     ),
 )
-"""Methods first; records of networks and metrics are only looked at here, so that nothing heavy is imported."""
+"""Methods first: they alone are listed unless everything is asked for."""
 
 
 def print_installed(console: Console, *, everything: bool) -> None:

@@ -17,6 +17,7 @@ from fly64_assets.cli.listing import option_rows, print_installed
 from fly64_assets.science import registry
 from fly64_assets.science.interop.ptychodus import PTYCHODUS
 from fly64_assets.science.methods.record import Estimate, MethodKind
+from fly64_assets.science.metrics.record import Metric
 from fly64_assets.science.options import GaussianProbe, Options, ProbeOptions
 
 
@@ -44,7 +45,10 @@ MINE = MethodKind(
     reconstruct=reconstruct,
     may_start_from_a_result=True,
 )
-SHORTEST = types.SimpleNamespace(name="shortest", meaning="a path length", part="phase", unit="px", direction="lower")
+SHORTEST = Metric(
+    name="shortest", meaning="a path length", part="phase", unit="px", direction="lower", label="path", digits=1,
+    compute=lambda image, truth, mask: 0.0,
+)  # fmt: skip
 
 
 @pytest.fixture(autouse=True)
@@ -57,6 +61,7 @@ def installed(monkeypatch):
         EntryPoint("broken", "somebodys_missing:BROKEN", "fly64_assets.methods"),
         EntryPoint("twice", "somebodys:MINE", "fly64_assets.methods"),
         EntryPoint("twice", "elsewhere:MINE", "fly64_assets.methods"),
+        EntryPoint("shortest", "somebodys:SHORTEST", "fly64_assets.metrics"),
         EntryPoint("ptychodus", "fly64_assets.science.interop.ptychodus:PTYCHODUS", "fly64_assets.formats"),
     ]
     monkeypatch.setattr(registry, "entry_points", lambda group: [entry for entry in entries if entry.group == group])
@@ -84,7 +89,11 @@ def test_kinds_are_listed_one_a_line_with_what_they_train_and_where_they_are_fro
 
 
 def test_everything_adds_networks_metrics_and_formats():
-    text = "\n".join(lines("--all"))
+    listed = lines("--all")
+    text = "\n".join(listed)
+    [metric] = [line for line in listed if line.startswith("shortest")]
+    columns = [column.strip() for column in metric.split("  ") if column]
+    assert columns == ["shortest", "a path length", "phase", "px", "lower", "somebodys:SHORTEST"]
     for title in ("Kinds of methods", "Networks", "Metrics", "File formats"):
         assert text.count(title) == 1
     assert "reads datasets, reads reconstructions, writes datasets, writes reconstructions" in text
