@@ -7,7 +7,7 @@ where it stands in the file, and its message names what could have been meant.
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel, BeforeValidator, ValidationError, ValidationInfo
+from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from fly64_assets.science.registry import did_you_mean, shown
@@ -26,7 +26,7 @@ def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
     """
     known = {record.model_fields["kind"].default: record for record in records}
 
-    def choose(value: Any, info: ValidationInfo) -> Any:
+    def choose(value: Any, info: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
         kind = value.get("kind", next(iter(known)))

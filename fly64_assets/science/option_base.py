@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, cast
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationInfo, model_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, model_validator
 from pydantic_core import CoreSchema, PydanticKnownError, core_schema
 
 _SCALARS = ("bool", "int", "float", "str")
@@ -45,7 +45,7 @@ class Options(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
         """The schema of pydantic, its scalars strict; strict throughout, it would refuse a list for a tuple."""
         schema = handler(source)
         _make_scalars_strict(schema)
@@ -53,7 +53,7 @@ class Options(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _note_reader(cls, value: Any, info: ValidationInfo) -> Any:
+    def _note_reader(cls, value: Any, info: Any) -> Any:  # beartype cannot check ValidationInfo, a protocol
         if isinstance(info.context, dict) and isinstance(value, Mapping):
             info.context[id(value)] = cls
         return value

@@ -69,7 +69,9 @@ def _place_of(error: ErrorDetails, content: Any) -> Place:
             value = value[part]
         elif isinstance(value, Mapping):
             following = loc[index + 1] if index + 1 < len(loc) else None
-            if part in [each for each in value.values() if isinstance(each, str)] or _holds(value, following):
+            missing = error["type"] == "missing" and following is None
+            tag = not missing and part in [each for each in value.values() if isinstance(each, str)]
+            if tag or _holds(value, following):
                 continue
             value = None
         elif isinstance(part, int) and isinstance(value, list | tuple):  # an item that is missing

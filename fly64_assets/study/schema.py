@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from fly64_assets.science.methods.pty_chi import PtyChiOptions
+from fly64_assets.science.methods.pty_chi_options import PtyChiOptions
 from fly64_assets.science.methods.record import Place
 from fly64_assets.science.options import (
     CheckOptions,
