@@ -179,7 +179,7 @@ class Study(Options):
             if entry.record.trains != "view":
                 yield place, f"kind {entry.kind} trains on no view: remove trained_on"
             elif entry.trained_on not in self.views:
-                yield place, unknown_name(entry.trained_on, "view", self.views)
+                yield place, unknown_name(entry.trained_on, "view", [OWN, *self.views])
         for name, view in self.views.items():
             if view.trains is None:
                 continue

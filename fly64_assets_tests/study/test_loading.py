@@ -93,6 +93,16 @@ def bomb(width: int, depth: int) -> str:
         pytest.param(b"".join(b"key%d: 1\n" % n for n in range(4900)), ":1: ", id="many unknown fields"),
         pytest.param(b"name: " + b"x" * 10**6, ":1: name: 'xxx", id="long name"),
         pytest.param(b"x" * 10**6 + b": 1\n", ":1: ", id="long key"),
+        *(
+            pytest.param(
+                RIGHT.replace("overlap: 0.7", f"overlap: {odd}").encode(), ":16: views.dense.overlap: ", id=odd[:9]
+            )
+            for odd in ("9" * 500_000, "1 " * 300_000, "1" + ":30" * 300_000, "0" * 500_000 + "8", "1" * 500_000 + "x")
+        ),
+        *(
+            pytest.param(RIGHT.replace("[1000, 10000]", odd).encode(), ":5: doses: ", id=f"list {odd[:9]}")
+            for odd in ("1 " * 300_000, "1" + " ," * 300_000 + "x", "(" * 500_000, "'" + " " * 500_000 + "'")
+        ),
         pytest.param(
             RIGHT.replace("[1000, 10000]", f"[{', '.join(map(str, range(1, 1001)))}, 1]").encode(),
             ":5: doses: too many entries: expected at most 1000",

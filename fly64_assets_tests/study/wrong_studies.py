@@ -82,11 +82,13 @@ UNKNOWN_FIELDS = (
         "  refined: {kind: map, passes: 5}",
         "methods.refined.passes: no field here: write methods.refined.options.passe",
     ),
-    Wrong(22, "  refined: {knd: map}", "methods.refined.kind: missing: add it (Kind of method"),
+    Wrong(22, "  refined: {knd: map}", "methods.refined.knd: unknown field; did you mean 'kind'?"),
+    Wrong(22, "  refined: {options: {passes: 5}}", "methods.refined.kind: missing: add it (Kind of method"),
     Wrong(25, "schedule: {crom: '0 2 * * *'}", "schedule.crom: unknown field; did you mean 'cron'?"),
 )
 
 UNKNOWN_KINDS = (
+    Wrong(11, "  positions: {type: spiral}", "scan.positions.type: no such field; did you mean kind: spiral?"),
     Wrong(
         9, "  object: {kind: siemens}", "scan.object.kind: unknown kind of object 'siemens'; did you mean 'siemens_st"
     ),
@@ -126,6 +128,10 @@ GIVEN_TWICE = (
 )
 
 NUMBERS = (
+    Wrong(5, "doses: [1000 10000]", "doses[0]: '1000 10000' is one text to YAML: write 1000, 10000"),
+    Wrong(5, "doses: [10'000]", 'doses[0]: "10\'000" is text to YAML: write 10000'),
+    Wrong(5, "dose: 1000", "dose: expected a mapping with method, found 1000; did you mean 'doses'?"),
+    Wrong(8, "  patch_size_px: 32x32", "scan.patch_size_px: '32x32' is text to YAML: write 32"),
     Wrong(16, "    overlap: 70", "views.dense.overlap: 70 is too large: overlap is a fraction, not percent: write 0.7"),
     Wrong(16, "    overlap: 70%", "views.dense.overlap: '70%' is text, expected a fraction: write 0.7"),
     Wrong(16, "    s_img: 80", "views.dense.s_img: 80 is too large: s_img is a fraction, not percent: write 0.8"),
@@ -136,7 +142,7 @@ NUMBERS = (
     Wrong(16, "    overlap: true", "views.dense.overlap: expected a number, found true"),
     Wrong(16, "    overlap: '0.7'", "views.dense.overlap: '0.7' in quotes is text: write 0.7"),
     Wrong(16, "    overlap: 0,7", "views.dense.overlap: '0,7' is text to YAML: write 0.7"),
-    Wrong(16, "    overlap: much", "views.dense.overlap: 'much' is no number: expected a number"),
+    Wrong(16, "    overlap: much", "views.dense.overlap: expected a number, found 'much'"),
     Wrong(16, "    overlap: [0.7]", "views.dense.overlap: expected a number, found a list of 1"),
     Wrong(16, "    overlap: {is: 0.7}", "views.dense.overlap: expected a number, found a mapping"),
     Wrong(16, "    overlap: .nan", "views.dense.overlap: .nan is no finite number"),
@@ -145,7 +151,7 @@ NUMBERS = (
     Wrong(5, "doses: [1e3]", "doses[0]: 1e3 is text to YAML: write 1000 or 1.0e+3"),
     Wrong(5, "doses: [-1000]", "doses[0]: -1000 is too small: expected above 0"),
     Wrong(5, "doses: [0]", "doses[0]: 0 is too small: expected above 0"),
-    Wrong(5, "doses: [1:30]", "doses[0]: 1:30 is a number in base 60 to YAML"),
+    Wrong(5, "doses: [1:30]", "doses[0]: 1:30 is in base 60 to YAML: write it in base 10"),
     Wrong(5, "doses: 1000", "doses: expected a list: write [1000]"),
     Wrong(5, "doses: 1000, 10000", "doses: expected a list, found text: write [1000, 10000]"),
     Wrong(5, "doses: []", "doses: is empty: expected at least one"),
@@ -268,8 +274,17 @@ YAML = (
     Wrong(10, "  probe: {kind: pupil", "{ is opened here and not closed by } before line 11"),
     Wrong(3, "  title: 'A study", "a quote is opened here and never closed"),
     Wrong(3, "  title: 'A study' of dose", "text after a closing quote or bracket: put the whole text in quotes"),
-    Wrong(4, "   question: What?", "a second colon", at=4),
-    Wrong(16, "      overlap: 0.7", "a second colon", at=16),
+    Wrong(4, "   question: What?", "this line continues the line before: indent it as its neighbours"),
+    Wrong(16, "      overlap: 0.7", "this line continues the line before"),
+    Wrong(5, "doses:\n- 1000\n-100", "an item of a list is a dash, a space and a value", at=7),
+    Wrong(
+        13, "  baseline: {gridsize:1}", "views.baseline.'gridsize:1': a space is missing after the colon: write grid"
+    ),
+    Wrong(
+        9, "  object: {shape_px: (124, 110)}", "scan.object.'110)': 110) stands alone: write a decimal number with a"
+    ),
+    Wrong(9, "  object: {shape_px: 124x110}", "scan.object.shape_px: expected a list, found text: write [124, 110]"),
+    Wrong(12, "<<<<<<< mine", "<<<<<<< is left of two versions of the file"),
     Wrong(16, "   overlap: 0.7", "this line is indented differently from its neighbours"),
     Wrong(6, "seeds", "expected a colon after 'seeds', as in name: value"),
     Wrong(9, "  object: *star", "*star refers to no &star"),
