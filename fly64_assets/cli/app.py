@@ -118,7 +118,7 @@ def import_file(
     option: Annotated[list[str] | None, typer.Option(help="Any option of the format, as NAME=VALUE.")] = None,
     format_name: Annotated[str | None, typer.Option("--format", help="Of RAW, where it is not recognised.")] = None,
 ) -> None:
-    """Convert other layouts into a DATA-001 dataset; the input is never changed. `fly64 methods --all` lists formats."""
+    """Convert other layouts into a DATA-001 dataset; the input is never changed. `fly64 methods --all`: formats."""
     from fly64_assets.cli.conversion import import_dataset
 
     flags = {

@@ -58,6 +58,11 @@ class Registry(Generic[Record]):
             raise RegistryError(message)
         return record
 
+    def shipped(self, name: str) -> bool:
+        """Whether this package itself registers a name."""
+        found = self.entry_point(name).dist
+        return found is not None and found.name == _DISTRIBUTION
+
     def entry_point(self, name: str) -> EntryPoint:
         """Where a name comes from.
 
@@ -121,6 +126,9 @@ def shown(name: str) -> str:
 def origin(entry: EntryPoint) -> str:
     """The distribution that an entry point belongs to, with its version."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
+
+
+_DISTRIBUTION = "fly64_assets"
 
 
 @cache

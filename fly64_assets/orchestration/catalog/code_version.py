@@ -62,7 +62,7 @@ def code_version(entry: str) -> str:
     if _file_of(module) is None:
         message = f"no source of {module!r}: the code version of {entry!r} needs one"
         raise CodeVersionError(message)
-    found = [(name, _digest_of(path)) for name, path in sorted(_closure(module).items())]
+    found: list[object] = [(name, _digest_of(path)) for name, path in sorted(_closure(module).items())]
     top = module.partition(".")[0]
     if top != _PACKAGE:
         found.append(("distribution", _distribution(module, top)))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fly64_assets.science.metrics.cell_scores import BOUND_METHOD, SANITY_METHODS
-from fly64_assets.science.metrics.record import Metric, registered_metrics
+from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.table_schema import listed
 from fly64_assets.science.metrics.tables import SCORES
 from fly64_assets.science.records import SPLITS, Fault, Split
@@ -44,7 +44,7 @@ def table_faults(
     table, faults = SCORES.read(path)
     if any(fault.rule in {"metrics-readable", "metrics-columns", "metrics-type"} for fault in faults):
         return faults
-    metrics = registered_metrics() if metrics is None else metrics
+    metrics = scored_metrics() if metrics is None else metrics
     expected = (*(name for name in methods if name not in set(skipped)), *SANITY_METHODS)
     judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics)
     return [

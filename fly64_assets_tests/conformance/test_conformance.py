@@ -1,0 +1,107 @@
+"""The conformance command on kinds that keep every rule and on kinds that cheat, registered as a package would."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+KINDS = Path(__file__).parent / "kinds"
+NAMES = (
+    *("steady", "reads_truth", "keeps_state", "looks_at_the_calendar", "looks_at_the_clock", "sloppy"),
+    *("learner", "learner_of_truth", "secret_learner"),
+)
+
+
+@pytest.fixture(scope="module")
+def path(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Value of PYTHONPATH under which the kinds are registered."""
+    info = tmp_path_factory.mktemp("site") / "kinds_for_tests-1.dist-info"
+    info.mkdir()
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: kinds-for-tests\nVersion: 1\n")
+    lines = [f"{name} = kinds_for_tests:{name.upper()}" for name in NAMES]
+    lines.append("absent = no_such_module_anywhere:ABSENT")
+    (info / "entry_points.txt").write_text("[fly64_assets.methods]\n" + "\n".join(lines) + "\n")
+    return os.pathsep.join([str(info.parent), str(KINDS)])
+
+
+def conformance(path: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [path, os.environ.get("PYTHONPATH")]))}
+    command = [sys.executable, "-m", "fly64_assets.conformance", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=300, check=False)
+
+
+def broken(path: str, kind: str) -> dict[str, str]:
+    """Rules that a kind breaks, with what is said about it."""
+    result = conformance(path, kind)
+    assert not result.stderr
+    *lines, last = result.stdout.splitlines()
+    assert all(line.split()[1] == kind for line in lines)
+    assert len(lines) >= 11 or kind == "absent"
+    found = dict(line.split("  ", 2)[2].split(": ", 1) for line in lines if line.startswith("FAILED"))
+    assert result.returncode == bool(found)
+    assert last == (f"{len(found)} rules are broken" if found else "every rule is kept")
+    return found
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["steady", *(pytest.param(name, marks=pytest.mark.slow) for name in ("learner", "learner_of_truth"))],
+)
+def test_an_honest_kind_keeps_every_rule(path: str, kind: str) -> None:
+    assert broken(path, kind) == {}
+
+
+def test_a_kind_that_reads_the_truth_from_the_data_root_is_caught(path: str) -> None:
+    found = broken(path, "reads_truth")
+    assert set(found) == {"does not depend on the truth", "opens no file of the data root"}
+    assert "patched_test.npz" in found["opens no file of the data root"]
+
+
+def test_a_kind_that_keeps_state_between_calls_is_caught(path: str) -> None:
+    assert set(broken(path, "keeps_state")) == {"keeps no state between calls"}
+
+
+@pytest.mark.parametrize("kind", ["looks_at_the_calendar", "looks_at_the_clock"])
+def test_a_kind_whose_result_depends_on_time_is_caught(path: str, kind: str) -> None:
+    assert set(broken(path, kind)) == {"does not depend on time"}
+
+
+@pytest.mark.slow
+def test_a_training_that_uses_the_truth_and_denies_it_is_caught(path: str) -> None:
+    assert set(broken(path, "secret_learner")) == {"trains without the truth"}
+
+
+def test_haste_is_told_rule_by_rule(path: str) -> None:
+    found = broken(path, "sloppy")
+    assert "one line" in found["is described in one line"]
+    described = found["describes its options, with bounds"]
+    assert described == "epochs has no description; epochs is a number without bounds; gain is a number without bounds"
+    assert "skip must give None or one line" in found["skips with a reason"]
+    assert "float64" in found["gives sound estimates"]
+    assert "not finite" in found["gives sound estimates"]
+    assert "writes into" in found["leaves what it is given as it is"]
+    assert "although the progress listener raised" in found["cancels when told"]
+    assert "time.sleep" in found["ends when nobody asks on"]
+    assert "the same from flat" in found["uses what it starts from"]
+
+
+def test_a_kind_that_cannot_be_imported_is_a_finding(path: str) -> None:
+    assert "ModuleNotFoundError" in broken(path, "absent")["can be imported"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("stedy",), "did you mean 'steady'"),
+        (("steady", "--options", '{"epochs": 0}'), "greater than or equal to 1"),
+        (("steady", "--options", "[1]"), "must be a JSON object"),
+        (("steady", "--options", "{"), "conformance: Expecting"),
+    ],
+)
+def test_a_wrong_request_is_refused_in_words(path: str, arguments: tuple[str, ...], said: str) -> None:
+    result = conformance(path, *arguments)
+    assert result.returncode == 1
+    assert said in result.stderr
+    assert "Traceback" not in result.stderr
