@@ -72,7 +72,7 @@ def study(
         "checkpointing": checkpointing,
     }
     given = {name: value for name, value in given.items() if value is not None}
-    loaded = _with_overrides(load_study(study_name), given)
+    loaded = _with_overrides(load_study(study_name, require_files=not dry_run), given)
     os.environ["FLY64_STUDY"] = study_name
     request = StudyRequest(
         study=loaded,

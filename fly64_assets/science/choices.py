@@ -51,6 +51,9 @@ def _worded(fault: Any, kind: str, known: Mapping[str, type[BaseModel]]) -> Init
         )
     name, fields = fault["loc"][-1], [field for field in known[kind].model_fields if field != "kind"]
     owners = [other for other, record in known.items() if name in record.model_fields]
+    if isinstance(fault["input"], str) and fault["input"] in known:
+        message = f"no such field; did you mean kind: {fault['input']}?"
+        return _fault("unknown_field", message, fault["loc"], fault["input"])
     what = f"a field of kind {' or '.join(owners)}" if owners else f"no such field{did_you_mean(str(name), fields)}"
     message = f"{what} (kind {kind} takes {', '.join(fields)})"
     return _fault("field_of_another_kind" if owners else "unknown_field", message, fault["loc"], fault["input"])

@@ -110,6 +110,7 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
         return ""
     names = {each.lower(): each for each in known}
     near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)
+    near = near or [each for each in names if len(name) > 1 and each.startswith(name.lower())]
     return f"; did you mean {names[near[0]]!r}?" if near else ""
 
 

@@ -7,6 +7,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from fly64_assets.science.options import Options
+from fly64_assets.science.registry import did_you_mean
 from fly64_assets.study.marks import Fault, Mark, Place, StudyFile
 from fly64_assets.study.wording import Found, in_words
 
@@ -28,13 +29,18 @@ def faults_of(error: ValidationError, file: StudyFile, overrides: Mapping[str, A
     """
     errors = error.errors(include_url=False)
     told = {fault.place for fault in file.faults}
+    unknown: dict[Place, list[str]] = {}
+    for each in errors:
+        if each["type"] in ("extra_forbidden", "unknown_field"):
+            *parent, name = _place_of(each, file.content)
+            unknown.setdefault(tuple(parent), []).append(str(name))
     parents = {tuple(each["loc"][:depth]) for each in errors for depth in range(len(each["loc"]))}
     placed = []
     for each in errors:
         if each["type"] == "too_short" and tuple(each["loc"]) in parents:  # its items are refused one by one
             continue
         place = _place_of(each, file.content)
-        if each["type"] in ("extra_forbidden", "unknown_field") and place in told:  # that it is no name
+        if place in told or _is_misspelt(each, place, unknown):
             continue
         placed.append((line_of(place, file.marks, overrides), place, each))
     placed.sort(key=lambda item: item[0] or 0)
@@ -42,6 +48,14 @@ def faults_of(error: ValidationError, file: StudyFile, overrides: Mapping[str, A
         Fault(line, place, _worded(each, place, file, line, readers) if index < _WORDED else "")
         for index, (line, place, each) in enumerate(placed)
     ]
+
+
+def _is_misspelt(error: ErrorDetails, place: Place, unknown: Mapping[Place, list[str]]) -> bool:
+    """Whether a field is missing because it stands there under a name that is near: that is told already."""
+    if error["type"] != "missing" or not place:
+        return False
+    near = unknown.get(place[:-1], [])[:_WORDED]
+    return any(did_you_mean(name, [str(place[-1])]) for name in near)
 
 
 def line_of(place: Place, marks: Mapping[Place, Mark], overrides: Mapping[str, Any]) -> int | None:
@@ -69,7 +83,9 @@ def _place_of(error: ErrorDetails, content: Any) -> Place:
             value = value[part]
         elif isinstance(value, Mapping):
             following = loc[index + 1] if index + 1 < len(loc) else None
-            if part in [each for each in value.values() if isinstance(each, str)] or _holds(value, following):
+            missing = error["type"] == "missing" and following is None
+            tag = not missing and part in [each for each in value.values() if isinstance(each, str)]
+            if tag or _holds(value, following):
                 continue
             value = None
         elif isinstance(part, int) and isinstance(value, list | tuple):  # an item that is missing

@@ -12,12 +12,13 @@ from fly64_assets.study.schema import Study
 
 _MOST_HOMES = 3
 _ANY = "<name>"
+_OPTIONS = ("methods", _ANY, "options")
 _MOVED: Mapping[Place, str] = {
     ("training",): "write methods.<name>.options (kind unrolled or supervised)",
     ("refine",): "write methods.<name>.options (kind map)",
     ("views", _ANY, "network"): "write trains: <method>; the network's options stand in methods.<name>.options",
     ("dose", "tolerance"): "write checks.dose_tolerance",
-    ("methods", _ANY, "options", "start"): "write methods.<name>.starts_from, beside kind",
+    (*_OPTIONS, "start"): "write methods.<name>.starts_from, beside kind",
 }
 """Fields of earlier versions, and what is written instead."""
 
@@ -37,6 +38,9 @@ def unknown_field(place: Place, record: type[Options] | None, content: Mapping[s
     if moved is not None:
         return f"moved: {moved}"
     known = list(record.model_fields) if record is not None else []
+    others = _kinds_with(name, content) if _general(place)[:-1] == _OPTIONS else []
+    if others:
+        return f"an option of kind {' or '.join(others)} (this kind takes {', '.join(known)})"
     near = did_you_mean(name, known, cutoff=0.75)
     homes = [] if near else _homes(place, content)
     if homes:
@@ -74,8 +78,8 @@ def _homes(place: Place, content: Mapping[str, Any]) -> list[str]:
 
 def _all_fields(content: Mapping[str, Any]) -> Iterator[Place]:
     yield from _fields_of(Study, ())
-    for options in _options_in_use(content):
-        yield from _fields_of(options, ("methods", _ANY, "options"))
+    for kind in _kinds_in_use(content):
+        yield from _fields_of(METHOD_KINDS.get(kind).options, _OPTIONS)
 
 
 def _fields_of(record: type[Options], place: Place) -> Iterator[Place]:
@@ -86,12 +90,16 @@ def _fields_of(record: type[Options], place: Place) -> Iterator[Place]:
             yield from _fields_of(inner, (*place, name, *named))
 
 
-def _options_in_use(content: Mapping[str, Any]) -> list[type[Options]]:
-    """Options of the kinds that the study uses: they are imported already."""
+def _kinds_with(name: str, content: Mapping[str, Any]) -> list[str]:
+    return [kind for kind in _kinds_in_use(content) if name in METHOD_KINDS.get(kind).options.model_fields]
+
+
+def _kinds_in_use(content: Mapping[str, Any]) -> list[str]:
+    """Kinds of method that the study uses: they are imported already."""
     methods = content.get("methods", Study.model_fields["methods"].get_default(call_default_factory=True))
     entries = methods.values() if isinstance(methods, Mapping) else ()
     kinds = {
         entry.kind if isinstance(entry, MethodEntry) else entry.get("kind") if isinstance(entry, Mapping) else None
         for entry in entries
     }
-    return [METHOD_KINDS.get(kind).options for kind in METHOD_KINDS.names() if kind in kinds]
+    return [kind for kind in METHOD_KINDS.names() if kind in kinds]

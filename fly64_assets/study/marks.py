@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+_LONGEST_TEXT = 700
+
 Place = tuple[str | int, ...]
 """Keys and list indices from the top of the file, as ``("views", "dense", "overlap")``."""
 
@@ -43,7 +45,7 @@ class Fault:
         where = [f"{path}:{self.line}" if self.line is not None else str(path)]
         if self.place:
             where.append(dotted(self.place))
-        return printable(": ".join([*where, self.text]))
+        return printable(": ".join([*where, shortened(self.text, _LONGEST_TEXT)]))
 
 
 @dataclass(frozen=True)

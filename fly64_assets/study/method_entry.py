@@ -67,7 +67,8 @@ def start_complaints(methods: Mapping[str, MethodEntry]) -> Iterable[Complaint]:
         if not entry.record.may_start_from_a_result:
             yield place, f"kind {entry.kind} starts flat: remove starts_from"
         elif entry.starts_from not in methods:
-            yield place, unknown_name(entry.starts_from, "method", methods)
+            flat = "; without starts_from it starts flat" if entry.starts_from == "flat" else ""
+            yield place, unknown_name(entry.starts_from, "method", methods) + flat
         elif name not in told and (circle := _circle_of(name, methods)):
             told.update(circle)
             way = [*circle, name] if len(circle) < 8 else [*circle[:3], "...", circle[-1], name]

@@ -20,6 +20,7 @@ MAX_ALIASES = 50
 _TAG = "tag:yaml.org,2002:"
 _SCALAR_TAGS = frozenset(_TAG + name for name in ("null", "bool", "int", "float", "str", "timestamp", "value"))
 _CONTAINER_TAGS = frozenset((_TAG + "map", _TAG + "seq"))
+_LONGEST_OCTAL = 30
 _MERGE = _TAG + "merge"
 
 
@@ -143,9 +144,10 @@ class _Values:
         text, quoted = node.value, node.style is not None
         self.marks[place] = Mark(_line(node), text, quoted)
         kind = node.tag.removeprefix(_TAG)
-        if kind in ("int", "float") and ":" in text:
-            self._add(_line(node), place, f"{text} is a number in base 60 to YAML: write it in base 10, or in quotes")
-        elif kind == "int" and re.fullmatch(r"[-+]?0[0-7_]*[1-7][0-7_]*", text):
+        if kind in ("int", "float") and ":" in text:  # not computed: a long one would take minutes
+            self._add(_line(node), place, f"{shortened(text)} is in base 60 to YAML: write it in base 10, or in quotes")
+            return text
+        if kind == "int" and len(text) < _LONGEST_OCTAL and re.fullmatch(r"[-+]?0[0-7_]*[1-7][0-7_]*", text):
             self._add(_line(node), place, f"{text} is octal to YAML: write {text.replace('_', '').lstrip('-+0')}")
         if node.tag not in _SCALAR_TAGS:
             return text
@@ -193,11 +195,15 @@ class _Values:
         if not isinstance(node, yaml.ScalarNode):
             text = "a key is a name, found a list or mapping: put text with { or [ in quotes"
             raise UnreadableError(_line(node), text)
-        if node.tag in (_TAG + "int", _TAG + "float") and not value.value:
-            text = f"{node.value} stands alone: write a decimal number with a point, and a list in [ ]"
+        alone = isinstance(value, yaml.ScalarNode) and value.style is None and not value.value
+        if alone and node.style is None and not re.fullmatch(r"[A-Za-z_][\w -]*", node.value):
+            name, colon, rest = node.value.partition(":")
+            text = f"{shortened(node.value)} stands alone: write a decimal number with a point, and a list in [ ]"
+            if colon and rest:
+                text = f"a space is missing after the colon: write {shortened(name)}: {shortened(rest)}"
             self._add(_line(node), (*place, node.value), text)
         elif node.tag != _TAG + "str":
             what = node.tag.removeprefix(_TAG)
-            text = f"{node.value!r} as a name is no text to YAML ({what}): choose another name, or put it in quotes"
+            text = f"{shortened(node.value)!r} as a name is no text to YAML ({what}): put it in quotes, or rename it"
             self._add(_line(node), (*place, node.value), text)
         return node.value

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from fly64_assets.science.methods.pty_chi import PtyChiOptions
+from fly64_assets.science.methods.pty_chi_options import PtyChiOptions
 from fly64_assets.science.methods.record import Place
 from fly64_assets.science.options import (
     CheckOptions,
@@ -179,7 +179,7 @@ class Study(Options):
             if entry.record.trains != "view":
                 yield place, f"kind {entry.kind} trains on no view: remove trained_on"
             elif entry.trained_on not in self.views:
-                yield place, unknown_name(entry.trained_on, "view", self.views)
+                yield place, unknown_name(entry.trained_on, "view", [OWN, *self.views])
         for name, view in self.views.items():
             if view.trains is None:
                 continue

@@ -16,6 +16,8 @@ _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d{1,3})?", re.ASCII)
 _FRACTION_NAME = re.compile(r"overlap|s_img|\w+_(fraction|limit|threshold|amplitude)")
 _LOOKS_FINE = 1e15
 _MOST_NAMES = 4
+_LONGEST_NUMBER = 100
+"""Longer text is no number that a person wrote, and is not searched for one."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,8 @@ def _number(found: Found) -> str:
 
 def _number_in_text(found: Found, text: str, expected: str, whole: bool) -> str:
     """A number that is text to YAML: in quotes, 1e3, 0,7, 70 %, 5 px."""
+    if len(text) > _LONGEST_NUMBER:
+        return _wrong_sort(found, expected)
     quoted = found.mark is None or found.mark.quoted
     if _NUMBER.fullmatch(text) and math.isfinite(float(text)):
         value = float(text)
@@ -96,16 +100,25 @@ def _number_in_text(found: Found, text: str, expected: str, whole: bool) -> str:
         return (
             f"{found.text} in quotes is text: write {written}" if quoted else f"{text} is text to YAML: write {written}"
         )
-    if re.fullmatch(r"\d{1,3}(,\d{3})+", text):
-        return f"{found.text} is text to YAML: write {text.replace(',', '')}"
-    if re.fullmatch(r"-?\d+,\d+", text):
-        return f"{found.text} is text to YAML: write {text.replace(',', '.')}"
-    if (number := re.match(r"([-+]?\d+\.?\d*)\s*(%|[A-Za-z]+)$", text)) is not None:
+    if (number := re.fullmatch(r"([-+]?\d+\.?\d*)\s*(%|[A-Za-z]+)", text)) is not None:
         value = float(number[1])
         if number[2] == "%" and _FRACTION_NAME.fullmatch(found.name):
             return f"{found.text} is text, expected a fraction: write {plain_number(value / 100)}"
         return f"{found.text} is text, expected {expected} without a unit: write {plain_number(value)}"
-    return f"{found.text} is no number: expected {expected}"
+    if isinstance(found.place[-1], int) and re.fullmatch(r"[\d.eE+-]+( [\d.eE+-]+)+", text):
+        return f"{found.text} is one text to YAML: write {', '.join(text.split())}"
+    meant = _other_notation(text)
+    return _wrong_sort(found, expected) if meant is None else f"{found.text} is text to YAML: write {meant}"
+
+
+def _other_notation(text: str) -> str | None:
+    """A number that is written as in 1,000 or 10'000, 0,7, or 64x64."""
+    if re.fullmatch(r"\d{1,3}([,' ]\d{3})+", text):
+        return re.sub("[^0-9]", "", text)
+    if re.fullmatch(r"-?\d+,\d+", text):
+        return text.replace(",", ".")
+    square = re.fullmatch(r"(\d+) ?[x*] ?\1", text)
+    return square[1] if square is not None else None
 
 
 def plain_number(value: float) -> str:
@@ -157,11 +170,12 @@ def _text(found: Found) -> str:
 
 
 def _list(found: Found) -> str:
-    value = found.value
-    if isinstance(value, str) and re.fullmatch(r"[-+.\deE]+(\s*[,;\s]\s*[-+.\deE]+)*", value.strip()):
-        items = ", ".join(re.split(r"[,;\s]+", value.strip()))
-        return f"expected a list, found text: write [{items}]"
-    length = _fixed_length(found)
+    value, length = found.value, _fixed_length(found)
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER:
+        items = [item for item in re.split(r"[,;\s()x*]+", value) if item]
+        fitting = bool(items) and length in (None, len(items))
+        if fitting and all(re.fullmatch(r"[-+.\deE]+", item) for item in items):
+            return f"expected a list, found text: write [{', '.join(items)}]"
     if isinstance(value, int | float) and not isinstance(value, bool):
         return f"expected a list: write [{', '.join([found.text] * (length or 1))}]"
     return _wrong_sort(found, f"a list of {length}" if length else "a list")
@@ -183,7 +197,9 @@ def _mapping(found: Found) -> str:
         return _wrong_sort(found, f"a mapping of names, as in name: {inside}")
     listed = f" with {', '.join(known[:_MOST_NAMES])}" if known else ""
     listed += ", ..." if len(known) > _MOST_NAMES else ""
-    return _wrong_sort(found, f"a mapping{listed}")
+    several = f"{found.place[-1]}s"
+    hint = f"; did you mean {several!r}?" if found.record is not None and several in found.record.model_fields else ""
+    return _wrong_sort(found, f"a mapping{listed}") + hint
 
 
 def _choice(found: Found) -> str:

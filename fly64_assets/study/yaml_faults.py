@@ -7,6 +7,8 @@ import yaml
 from fly64_assets.science.registry import did_you_mean
 from fly64_assets.study.marks import shortened
 
+_SECOND_COLON = "a second colon: put text that holds a colon in quotes, or begin a new line"
+_CONTINUED = "this line continues the line before: indent it as its neighbours, and put a space after every colon"
 _INDENTED = "this line is indented differently from its neighbours, or the line before lacks a colon or a bracket"
 
 
@@ -17,6 +19,10 @@ def in_words(error: yaml.YAMLError, text: str) -> tuple[int, str]:
         error: what PyYAML raised.
         text: the file.
     """
+    conflict = re.search(r"^(<{7}|={7}|>{7})( |$)", text, re.MULTILINE)
+    if conflict is not None:
+        line = text.count("\n", 0, conflict.start()) + 1
+        return line, f"{conflict[1]} is left of two versions of the file: keep one of them"
     if isinstance(error, yaml.reader.ReaderError):
         line = text.count("\n", 0, error.position) + 1
         return line, f"control character {int(error.character):#04x}: remove it"
@@ -25,7 +31,8 @@ def in_words(error: yaml.YAMLError, text: str) -> tuple[int, str]:
     problem, context = error.problem or "", error.context or ""
     line = error.problem_mark.line + 1
     began = error.context_mark.line + 1 if error.context_mark is not None else line
-    return _by_context(context, problem, text, began, line) or _by_problem(context, problem, text, began, line)
+    found = _by_context(context, problem, text, began, line)
+    return found or _by_problem(context, problem, text, began, line, error.problem_mark.column)
 
 
 def _by_context(context: str, problem: str, text: str, began: int, line: int) -> tuple[int, str] | None:
@@ -40,7 +47,7 @@ def _by_context(context: str, problem: str, text: str, began: int, line: int) ->
     return None
 
 
-def _by_problem(context: str, problem: str, text: str, began: int, line: int) -> tuple[int, str]:
+def _by_problem(context: str, problem: str, text: str, began: int, line: int, column: int) -> tuple[int, str]:
     for pattern, words in _WORDS:
         found = re.search(pattern, problem) or re.search(pattern, context)
         if found is not None:
@@ -49,12 +56,17 @@ def _by_problem(context: str, problem: str, text: str, began: int, line: int) ->
         name, anchors = shortened(alias[1]), re.findall(r"(?<!\S)&(\w+)", text)
         return line, f"*{name} refers to no &{name}{did_you_mean(name, anchors)}"
     if "':'" in problem:
-        return began, f"expected a colon after {shortened(_line_of(text, began).strip())!r}, as in name: value"
+        written = _line_of(text, began).split(" #")[0].strip()
+        if re.match(r"-[^\s-]", written):
+            return began, "an item of a list is a dash, a space and a value, as in - 100"
+        return began, f"expected a colon after {shortened(written)!r}, as in name: value"
+    if "mapping values are not allowed" in problem:
+        first = re.match(r"\s*(- )?[^\s:]*:", _line_of(text, line))
+        return line, _CONTINUED if first is not None and first.end() > column else _SECOND_COLON
     return line, f"is not YAML: {problem}"
 
 
 _WORDS = (
-    ("mapping values are not allowed", "a second colon: put text that holds a colon in quotes, or begin a new line"),
     ("expected a single document", "a second document (---): a study file holds one"),
     ("found duplicate anchor", "an anchor (&name) is given twice"),
     (
