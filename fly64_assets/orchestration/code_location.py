@@ -16,7 +16,7 @@ from fly64_assets.orchestration.assets.training import TRAINING_POOL, trained_bu
 from fly64_assets.orchestration.assets.views import overlap_view
 from fly64_assets.orchestration.automation.interrupted import interrupted_runs_sensor
 from fly64_assets.orchestration.automation.schedules import study_automation
-from fly64_assets.orchestration.catalog.code_version import code_version
+from fly64_assets.orchestration.catalog.code_version import DIGITS, code_version
 from fly64_assets.orchestration.catalog.io_manager import VerifiedFilesIOManager
 from fly64_assets.orchestration.dagster_internals import disable_dagster_warnings
 from fly64_assets.orchestration.graph.jobs import study_jobs
@@ -24,6 +24,7 @@ from fly64_assets.orchestration.graph.partitions import StudyPartitions
 from fly64_assets.orchestration.graph.study_graph import AssetNode, StudyGraph
 from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.records import ProgressListener, ignore_progress
+from fly64_assets.storage import digest_of
 from fly64_assets.study import Study
 
 
@@ -59,7 +60,9 @@ def _build(study: Study, data_root: Path, listener: ProgressListener) -> dg.Defi
 
 def code_versions(graph: StudyGraph) -> dict[str, str]:
     """Code version of each asset by its name: a digest of the science code that its entry imports."""
-    return {node.name: code_version(node.entry) for node in graph.nodes.values()}
+    return {
+        node.name: digest_of([code_version(entry) for entry in node.entries])[:DIGITS] for node in graph.nodes.values()
+    }
 
 
 def _made(graph: StudyGraph, node: AssetNode) -> Made:

@@ -4,12 +4,13 @@ pydantic's own tagged unions put the tag into the place of every fault and know 
 where it stands in the file, and its message names what could have been meant.
 """
 
-import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, BeforeValidator, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from fly64_assets.science.registry import did_you_mean, shown
 
 
 def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
@@ -25,15 +26,17 @@ def by_kind(noun: str, *records: type[BaseModel]) -> BeforeValidator:
     """
     known = {record.model_fields["kind"].default: record for record in records}
 
-    def choose(value: Any) -> Any:
+    def choose(value: Any, info: Any) -> Any:
         if not isinstance(value, Mapping):
             return value
         kind = value.get("kind", next(iter(known)))
         if not isinstance(kind, str) or kind not in known:
-            message = f"unknown kind of {noun} {kind!r}{_did_you_mean(kind, known)} (known: {', '.join(known)})"
+            message = (
+                f"unknown kind of {noun} {shown(str(kind))}{did_you_mean(str(kind), known)} (known: {', '.join(known)})"
+            )
             raise _faults(noun, [_fault("unknown_kind", message, ("kind",), kind)])
         try:
-            return known[kind].model_validate(dict(value))
+            return known[kind].model_validate(value, context=info.context)
         except ValidationError as error:
             raise _faults(noun, [_worded(fault, kind, known) for fault in error.errors(include_url=False)]) from None
 
@@ -48,14 +51,12 @@ def _worded(fault: Any, kind: str, known: Mapping[str, type[BaseModel]]) -> Init
         )
     name, fields = fault["loc"][-1], [field for field in known[kind].model_fields if field != "kind"]
     owners = [other for other, record in known.items() if name in record.model_fields]
-    what = f"a field of kind {' or '.join(owners)}" if owners else f"no such field{_did_you_mean(name, fields)}"
+    if isinstance(fault["input"], str) and fault["input"] in known:
+        message = f"no such field; did you mean kind: {fault['input']}?"
+        return _fault("unknown_field", message, fault["loc"], fault["input"])
+    what = f"a field of kind {' or '.join(owners)}" if owners else f"no such field{did_you_mean(str(name), fields)}"
     message = f"{what} (kind {kind} takes {', '.join(fields)})"
     return _fault("field_of_another_kind" if owners else "unknown_field", message, fault["loc"], fault["input"])
-
-
-def _did_you_mean(word: Any, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(str(word), list(known), n=1)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _fault(name: Any, message: str, place: tuple[int | str, ...], value: Any) -> InitErrorDetails:

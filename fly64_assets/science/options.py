@@ -7,9 +7,11 @@ bounds and a description: the launchpad and the command line show them.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from fly64_assets.science.choices import by_kind
+from fly64_assets.science.option_base import Options
+from fly64_assets.science.registry import registered
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
 PositiveFloat = Annotated[float, Field(gt=0)]
@@ -19,12 +21,6 @@ FilePath = Annotated[str, Field(min_length=1, max_length=4096)]
 SidePx = Annotated[int, Field(ge=1, le=65_536)]
 LengthPx = Annotated[float, Field(ge=0, le=65_536)]
 PositiveLengthPx = Annotated[float, Field(gt=0, le=65_536)]
-
-
-class Options(BaseModel):
-    """Base of all option records: frozen, unknown fields refused, no NaN or infinity."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class ApertureProbe(Options):
@@ -312,10 +308,21 @@ class TrainingOptions(Options):
     max_minutes: PositiveFloat | None = Field(default=None, le=100_000, description="Time budget; breaks determinism.")
     threads: PositiveInt = Field(default=1, le=1024, description="CPU threads of the training.")
 
+    @field_validator("network")
+    @classmethod
+    def _registered_network(cls, name: str) -> str:
+        registered("fly64_assets.networks", "network", name)
+        return name
+
 
 class ScoringOptions(Options):
     """How reconstructions are compared with the object."""
 
+    metrics: tuple[Name, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Metrics of other packages, by registered name, beside the shipped ones.",
+    )
     illumination_threshold: Fraction = Field(
         default=0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."
     )

@@ -6,11 +6,11 @@ for by name, and not before.
 """
 
 import difflib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from typing import Generic, TypeVar
-
 
 Record = TypeVar("Record")
 
@@ -58,29 +58,77 @@ class Registry(Generic[Record]):
             raise RegistryError(message)
         return record
 
+    def shipped(self, name: str) -> bool:
+        """Whether this package itself registers a name."""
+        found = self.entry_point(name).dist
+        return found is not None and found.name == _DISTRIBUTION
+
     def entry_point(self, name: str) -> EntryPoint:
         """Where a name comes from.
 
         Raises:
             RegistryError: unknown, or registered twice.
         """
-        entries = _entries(self.group)
-        if name not in entries:
-            near = difflib.get_close_matches(name, entries, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
-            message = f"unknown {self.noun} {name!r}{hint} (known: {', '.join(sorted(entries)) or 'none'})"
-            raise RegistryError(message)
-        first, *others = entries[name]
-        if others:
-            packages = ", ".join(origin(entry) for entry in entries[name])
-            message = f"{self.noun} {name!r} is registered by {packages}: uninstall one of them"
-            raise RegistryError(message)
-        return first
+        return registered(self.group, self.noun, name)
+
+
+def registered(group: str, noun: str, name: str) -> EntryPoint:
+    """Where a name of a group comes from; nothing is imported.
+
+    Args:
+        group: entry-point group.
+        noun: what one of its records is called in messages.
+        name: as a study names it.
+
+    Raises:
+        RegistryError: unknown (the message names the nearest), or registered twice.
+    """
+    entries = _entries(group)
+    if name not in entries:
+        message = (
+            f"unknown {noun} {shown(name)}{did_you_mean(name, entries)} (known: {', '.join(sorted(entries)) or 'none'})"
+        )
+        raise RegistryError(message)
+    first, *others = entries[name]
+    if others:
+        packages = ", ".join(origin(entry) for entry in entries[name])
+        message = f"{noun} {name!r} is registered by {packages}: uninstall one of them"
+        raise RegistryError(message)
+    return first
+
+
+_LONGEST_NAME = 60
+
+
+def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The nearest known name as the end of a message; empty if none is near, or the name is no name.
+
+    >>> did_you_mean("Overlp", ["overlap", "s_img"])
+    "; did you mean 'overlap'?"
+    """
+    if len(name) > _LONGEST_NAME:  # the comparison costs the product of both lengths
+        return ""
+    names = {each.lower(): each for each in known}
+    near = difflib.get_close_matches(name.lower(), names, n=1, cutoff=cutoff)
+    near = near or [each for each in names if len(name) > 1 and each.startswith(name.lower())]
+    return f"; did you mean {names[near[0]]!r}?" if near else ""
+
+
+def shown(name: str) -> str:
+    """A name in quotes for a message, cut if it is long.
+
+    >>> shown("pinn")
+    "'pinn'"
+    """
+    return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
 
 
 def origin(entry: EntryPoint) -> str:
     """The distribution that an entry point belongs to, with its version."""
     return f"{entry.dist.name} {entry.dist.version}" if entry.dist is not None else entry.value
+
+
+_DISTRIBUTION = "fly64_assets"
 
 
 @cache

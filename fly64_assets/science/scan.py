@@ -48,14 +48,11 @@ def resolve_input_file(text: str) -> Path:
         name = text[1:].strip("{}")
         path = os.environ.get(name, "")
         if not path:
-            message = (
-                f"scan.file is {text}, but the environment variable {name} is not set: set it to the file's path. "
-                f"{PUBLIC_DATA}"
-            )
+            message = f"the environment variable {name} is not set: set it to the file's path. {PUBLIC_DATA}"
             raise ScanInputError(message)
     resolved = Path(path).expanduser()
     if not resolved.is_file():
-        message = f"scan.file {text!r}: there is no file {resolved}. {PUBLIC_DATA}"
+        message = f"there is no file {resolved.absolute()}. {PUBLIC_DATA}"
         raise ScanInputError(message)
     return resolved
 

@@ -1,42 +1,61 @@
-"""Reads a study file: finds it, parses it, says what is wrong with it."""
+"""Reads a study file and says what is wrong with it, each fault in one line with its place."""
 
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError
 from upath import UPath
 
-from fly64_assets.study.schema import NAME_PATTERN, SHIPPED_STUDIES, Study, StudyError
+from fly64_assets.study.faults import faults_of
+from fly64_assets.study.finding import study_path
+from fly64_assets.study.input_files import missing_files
+from fly64_assets.study.marks import Fault, StudyFile, UnreadableError
+from fly64_assets.study.parsing import parse_study_file
+from fly64_assets.study.schema import Study, StudyError
+
+_MOST_FAULTS = 30
 
 
-def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None) -> Study:
+def load_study(name_or_path: str, overrides: Mapping[str, Any] | None = None, *, require_files: bool = False) -> Study:
     """Read and validate a study.
 
     Args:
         name_or_path: name of a shipped study, or path of a YAML file.
         overrides: nested fields that replace those of the file.
+        require_files: refuse input files that are not there, as a command that runs the study must. Without it they
+            are not looked for: the graph of a study can be seen, and its results verified, where its data is not.
 
     Raises:
-        StudyError: not found, not YAML, or fields that do not fit; every fault is listed.
+        StudyError: not found, not YAML, or fields that do not fit; every fault in a line of its own, in the order of
+            the file, as ``quick.yaml:23: views.dense.overlap: ...``.
     """
-    path = _study_path(name_or_path)
+    path = study_path(name_or_path)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        message = f"{path} is not a YAML file: {error}"
-        raise StudyError(message) from error
-    if not isinstance(content, dict):
-        message = f"{path}: expected a mapping of study fields, found {type(content).__name__}"
-        raise StudyError(message)
+        file = parse_study_file(path)
+    except UnreadableError as error:
+        raise StudyError(error.fault.line_of(path)) from error
+    merged = replace(file, content=_merged(file.content, overrides or {}))
+    faults, study = list(file.faults), None
+    readers: dict[int, Any] = {}
     try:
-        return Study.model_validate(_merged(content, overrides or {}))
+        study = Study.model_validate(merged.content, context=readers)
     except ValidationError as error:
-        faults = "\n".join(_describe_fault(fault) for fault in error.errors(include_url=False))
-        message = f"{path} is not a valid study:\n{faults}"
-        raise StudyError(message) from error
+        faults += faults_of(error, merged, overrides or {}, readers)
+    if study is not None and require_files:
+        faults += missing_files(study, merged)
+    if faults or study is None:
+        raise StudyError(_lines(file, faults))
+    return study
+
+
+def _lines(file: StudyFile, faults: list[Fault]) -> str:
+    in_order = sorted(faults, key=lambda fault: fault.line or 0)
+    lines = list(dict.fromkeys(fault.line_of(file.path) for fault in in_order))
+    more = [f"{file.path}: and {len(lines) - _MOST_FAULTS} more"] if len(lines) > _MOST_FAULTS else []
+    return "\n".join([*lines[:_MOST_FAULTS], *more])
 
 
 def current_study() -> Study:
@@ -62,26 +81,9 @@ def _local(path: UPath) -> Path:
     return Path(path.path).absolute()
 
 
-def _study_path(name_or_path: str) -> Path:
-    shipped = SHIPPED_STUDIES / f"{name_or_path}.yaml"
-    if NAME_PATTERN.fullmatch(name_or_path) and shipped.exists():
-        return shipped
-    path = Path(name_or_path)
-    if path.is_file():
-        return path
-    names = ", ".join(sorted(item.stem for item in SHIPPED_STUDIES.glob("*.yaml")))
-    message = f"no study {name_or_path!r}: give one of {names}, or the path of a YAML file (FLY64_STUDY or STUDY=)"
-    raise StudyError(message)
-
-
 def _merged(base: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
     merged = dict(base)
     for key, value in changes.items():
         inner = merged.get(key)
         merged[key] = _merged(inner, value) if isinstance(value, Mapping) and isinstance(inner, Mapping) else value
     return merged
-
-
-def _describe_fault(fault: Mapping[str, Any]) -> str:
-    where = ".".join(str(part) for part in fault["loc"]) or "study"
-    return f"  {where}: {fault['msg']} (found {fault['input']!r:.120})"

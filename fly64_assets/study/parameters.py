@@ -141,7 +141,6 @@ class ReportParameters(SeededParameters):
     report: ReportOptions
     doses: tuple[float, ...]
     views: dict[str, ViewOptions]
-    trained: dict[str, str | None]
     methods: tuple[MethodRole, ...]
     dose_method: str
 
@@ -223,7 +222,6 @@ def report_parameters(study: Study) -> ReportParameters:
         report=study.report,
         doses=study.doses,
         views={name: _without_training(view) for name, view in study.views.items()},
-        trained={view: study.trains(view) for view in study.views},
         methods=study.roles(),
         dose_method=study.dose.method,
     )

@@ -4,16 +4,15 @@
 of a study stands in :mod:`fly64_assets.study.parameters`.
 """
 
-import re
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field, SerializeAsAny, field_validator, model_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
-from fly64_assets.science.methods.pty_chi import PtyChiOptions
-from fly64_assets.science.methods.record import METHOD_KINDS, MethodKind, Place
+from fly64_assets.science.methods.pty_chi_options import PtyChiOptions
+from fly64_assets.science.methods.record import Place
 from fly64_assets.science.options import (
     CheckOptions,
     DoseOptions,
@@ -25,12 +24,14 @@ from fly64_assets.science.options import (
     ViewOptions,
 )
 from fly64_assets.science.records import MethodRole
-from fly64_assets.study.keys import dose_key
+from fly64_assets.study.complaints import Complaint, name_complaints, refuse, repetitions, unknown_name
+from fly64_assets.study.cron import cron_fault
+from fly64_assets.study.keys import dose_key, dose_label
+from fly64_assets.study.method_entry import OWN, MethodEntry, start_complaints
 
 SHIPPED_STUDIES = Path(__file__).parents[1] / "studies"
-NAME_PATTERN = re.compile(r"[a-z][a-z0-9_]{0,39}")
-OWN = "own"
-"""Value of ``trained_on`` for a method whose network is trained on each view's own patterns."""
+Dose = Annotated[float, Field(gt=0, le=1e12)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class StudyError(ValueError):
@@ -49,48 +50,23 @@ class StudyScan(ScanOptions):
 class ScheduleOptions(Options):
     """The nightly backfill; off until it is switched on in the UI."""
 
-    cron: str = "0 2 * * *"
+    cron: str = Field(default="0 2 * * *", description="Minute, hour, day of the month, month, day of the week.")
     max_failures: int = Field(default=3, ge=1, description="A partition that failed this often is left alone.")
+
+    @field_validator("cron")
+    @classmethod
+    def _readable(cls, text: str) -> str:
+        fault = cron_fault(text)
+        if fault is not None:
+            raise ValueError(fault)
+        return text
 
 
 class ReportOptions(Options):
     """Words of the report; changing them touches nothing else."""
 
-    title: str
-    question: str = ""
-
-
-class MethodEntry(Options):
-    """One method of the study: a kind with its options.
-
-    ``options`` is the kind's own record; in a file it is a mapping of its fields.
-    """
-
-    kind: str = Field(description="Kind of method, as `fly64 methods` lists them.")
-    options: SerializeAsAny[Options] = Field(description="Options of the kind.")
-    starts_from: str | None = Field(default=None, description="Method of this study whose result it starts from.")
-    trained_on: str = Field(default=OWN, description="own: each view's patterns; or the one view that it trains on.")
-
-    @model_validator(mode="before")
-    @classmethod
-    def _options_of_the_kind(cls, value: Any) -> Any:
-        """Turn the options into the kind's record; its faults keep their place."""
-        if isinstance(value, Mapping) and isinstance(value.get("kind"), str):
-            given = value.get("options")
-            if given is None or isinstance(given, Mapping):
-                record = METHOD_KINDS.get(value["kind"]).options
-                return {**value, "options": record.model_validate(given or {})}
-        return value
-
-    @property
-    def record(self) -> MethodKind:
-        """The kind."""
-        return METHOD_KINDS.get(self.kind)
-
-    @property
-    def trainable(self) -> bool:
-        """Whether it trains a network."""
-        return self.record.trains != "nothing"
+    title: str = Field(min_length=1, description="Title of the report.")
+    question: str = Field(default="", description="What the study asks, in a sentence or two.")
 
 
 def default_methods() -> dict[str, MethodEntry]:
@@ -111,92 +87,115 @@ def _entry(**fields: Any) -> MethodEntry:
 class Study(Options):
     """Everything that a study fixes. Adding a dose, a view or a method leaves the other partitions as they are."""
 
-    name: str
-    report: ReportOptions
-    doses: tuple[Annotated[float, Field(gt=0)], ...] = (1e3, 1e4, 1e5)
-    default_doses: tuple[float, ...] | None = Field(
-        default=None, description="What `fly64 study` runs unless told otherwise."
+    name: str = Field(description="Name of the study and of its data folder: lower-case letters, digits and _.")
+    report: ReportOptions = Field(description="Words of the report.")
+    doses: tuple[Dose, ...] = Field(
+        default=(1e3, 1e4, 1e5), min_length=1, max_length=1000, description="Photons per pattern, a partition each."
     )
-    seeds: tuple[Annotated[int, Field(ge=0)], ...] = (1,)
-    scan: StudyScan = StudyScan()
-    dose: DoseOptions = DoseOptions()
-    split: SplitOptions = SplitOptions()
-    views: dict[str, ViewOptions]
-    methods: dict[str, MethodEntry] = Field(default_factory=default_methods)
-    scoring: ScoringOptions = ScoringOptions()
-    checks: CheckOptions = CheckOptions()
-    schedule: ScheduleOptions = ScheduleOptions()
-    execution: ExecutionOptions = ExecutionOptions()
+    default_doses: tuple[float, ...] | None = Field(
+        default=None, min_length=1, description="What `fly64 study` runs unless told otherwise; null: every dose."
+    )
+    seeds: tuple[Seed, ...] = Field(
+        default=(1,),
+        min_length=1,
+        max_length=1000,
+        description="Of noise, thinning and initial weights; a repetition each.",
+    )
+    scan: StudyScan = Field(default=StudyScan(), description="Object, probe and positions.")
+    dose: DoseOptions = Field(default=DoseOptions(), description="How a dose comes about.")
+    split: SplitOptions = Field(default=SplitOptions(), description="The cut between train and test.")
+    views: dict[str, ViewOptions] = Field(
+        min_length=1, max_length=1000, description="Which patterns a view keeps, by the view's name."
+    )
+    methods: dict[str, MethodEntry] = Field(
+        default_factory=default_methods,
+        min_length=1,
+        max_length=100,
+        description="What is compared, by the label that each method gets; left out, the five of the question.",
+    )
+    scoring: ScoringOptions = Field(default=ScoringOptions(), description="How reconstructions are compared.")
+    checks: CheckOptions = Field(default=CheckOptions(), description="Thresholds of the checks.")
+    schedule: ScheduleOptions = Field(default=ScheduleOptions(), description="The nightly backfill.")
+    execution: ExecutionOptions = Field(default=ExecutionOptions(), description="How runs are executed.")
 
     @field_validator("name")
     @classmethod
     def _plain_name(cls, name: str) -> str:
-        if not NAME_PATTERN.fullmatch(name):
-            message = f"name must be lower-case letters, digits and _, starting with a letter; got {name!r}"
-            raise ValueError(message)
+        refuse(((), text) for _, text in name_complaints([name]))
         return name
 
-    @field_validator("views", "methods")
+    @field_validator("doses")
     @classmethod
-    def _plain_names(cls, found: dict[str, Any], info: Any) -> dict[str, Any]:
-        if not found:
-            message = f"a study needs at least one of {info.field_name}"
-            raise ValueError(message)
-        for name in found:
-            if not NAME_PATTERN.fullmatch(name):
-                message = f"names are lower-case letters, digits and _, starting with a letter; got {name!r}"
-                raise ValueError(message)
-        return found
+    def _distinct_doses(cls, doses: tuple[float, ...]) -> tuple[float, ...]:
+        refuse(repetitions([dose_label(dose) for dose in doses], "dose"))
+        return doses
+
+    @field_validator("seeds")
+    @classmethod
+    def _distinct_seeds(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        refuse(repetitions([str(seed) for seed in seeds], "seed"))
+        return seeds
+
+    @field_validator("default_doses")
+    @classmethod
+    def _doses_of_the_study(cls, chosen: tuple[float, ...] | None, info: ValidationInfo) -> tuple[float, ...] | None:
+        doses = info.data.get("doses", chosen or ())
+        known = ", ".join(dose_key(dose) for dose in doses)
+        refuse(
+            ((index,), f"{dose_key(dose) if abs(dose) < 1e15 else dose} is not among doses ({known:.200})")
+            for index, dose in enumerate(chosen or ())
+            if dose not in set(doses)
+        )
+        return chosen
+
+    @field_validator("views")
+    @classmethod
+    def _plain_view_names(cls, views: dict[str, ViewOptions]) -> dict[str, ViewOptions]:
+        reserved = [((OWN, "[key]"), "own means every view: choose another name")] if OWN in views else []
+        refuse([*name_complaints(views), *reserved])
+        return views
+
+    @field_validator("methods")
+    @classmethod
+    def _methods_that_start_somewhere(cls, methods: dict[str, MethodEntry]) -> dict[str, MethodEntry]:
+        refuse([*name_complaints(methods), *start_complaints(methods)])
+        return methods
 
     @model_validator(mode="after")
     def _consistent(self) -> "Study":
-        for label, values in (("doses", self.doses), ("seeds", self.seeds)):
-            if not values or len(set(values)) != len(values):
-                message = f"{label} must be a non-empty list without repetition, got {list(values)}"
-                raise ValueError(message)
-        unknown = set(self.default_doses or ()) - set(self.doses)
-        if unknown:
-            message = f"default_doses {sorted(unknown)} are not among doses {list(self.doses)}"
-            raise ValueError(message)
+        complaints: list[Complaint] = []
         if self.dose.method == "thin" and self.scan.source != "measured":
-            message = "dose.method 'thin' needs measured counts: scan.source is not 'measured'"
-            raise ValueError(message)
-        for name, entry in self.methods.items():
-            self._consistent_method(name, entry)
-        for name, view in self.views.items():
-            self._consistent_view(name, view)
+            text = f"thin needs measured counts, scan.source is {self.scan.source}: write simulate, or source: measured"
+            complaints.append((("dose", "method"), text))
+        complaints.extend(self._training_complaints())
+        refuse(complaints)
         return self
 
-    def _consistent_method(self, name: str, entry: MethodEntry) -> None:
-        if entry.starts_from is not None:
-            if not entry.record.may_start_from_a_result:
-                message = f"methods.{name}: kind {entry.kind} starts flat: remove starts_from"
-                raise ValueError(message)
-            if entry.starts_from not in self.methods:
-                message = f"methods.{name}: starts_from {entry.starts_from!r} is no method of this study"
-                raise ValueError(message)
-            if name in self.chain_of(entry.starts_from):
-                message = (
-                    f"methods.{name}: starts from itself by way of {' -> '.join(self.chain_of(entry.starts_from))}"
-                )
-                raise ValueError(message)
-        if entry.trained_on != OWN:
+    def _training_complaints(self) -> Iterable[Complaint]:
+        for name, entry in self.methods.items():
+            if entry.trained_on == OWN:
+                continue
+            place = ("methods", name, "trained_on")
             if entry.record.trains != "view":
-                message = f"methods.{name}: kind {entry.kind} trains on no view: remove trained_on"
-                raise ValueError(message)
-            if entry.trained_on not in self.views:
-                message = f"methods.{name}: trained_on {entry.trained_on!r} is no view of this study"
-                raise ValueError(message)
+                yield place, f"kind {entry.kind} trains on no view: remove trained_on"
+            elif entry.trained_on not in self.views:
+                yield place, unknown_name(entry.trained_on, "view", [OWN, *self.views])
+        for name, view in self.views.items():
+            if view.trains is None:
+                continue
+            place = ("views", name, "trains")
+            if view.trains not in self.methods:
+                yield place, unknown_name(view.trains, "method", self.methods)
+            elif (reason := self._why_not_trained(view.trains, name)) is not None:
+                yield place, f"{view.trains} is not trained on this view: {reason}"
 
-    def _consistent_view(self, name: str, view: ViewOptions) -> None:
-        if view.trains is None:
-            return
-        if view.trains not in self.methods:
-            message = f"views.{name}: trains {view.trains!r} is no method of this study"
-            raise ValueError(message)
-        if name not in self.training_views(view.trains):
-            message = f"views.{name}: trains {view.trains!r}, which is not trained on this view"
-            raise ValueError(message)
+    def _why_not_trained(self, method: str, view: str) -> str | None:
+        entry = self.methods[method]
+        if entry.record.trains != "view":
+            return f"its kind {entry.kind} trains {'nothing' if entry.record.trains == 'nothing' else 'for the probe'}"
+        if entry.trained_on not in (OWN, view):
+            return f"its trained_on is {entry.trained_on}"
+        return self.skip_reason(method, view)
 
     @cached_property
     def _doses_by_key(self) -> dict[str, float]:
@@ -227,18 +226,14 @@ class Study(Options):
 
     def training_views(self, method: str) -> list[str]:
         """The views on which a method trains a network; empty if it trains on none."""
-        entry = self.methods[method]
-        if entry.record.trains != "view":
-            return []
-        candidates = list(self.views) if entry.trained_on == OWN else [entry.trained_on]
-        return [view for view in candidates if self.skip_reason(method, view) is None]
+        return [view for view in self.views if self._why_not_trained(method, view) is None]
 
     def trains(self, view: str) -> str | None:
         """The method whose network ``trained_bundle`` holds for a view: the named one, else the first that fits."""
         named = self.views[view].trains
         if named is not None:
             return named
-        fitting = [method for method in self.methods if view in self.training_views(method)]
+        fitting = [method for method in self.methods if self._why_not_trained(method, view) is None]
         dedicated = [method for method in fitting if self.methods[method].trained_on != OWN]
         return next(iter([*dedicated, *fitting]), None)
 

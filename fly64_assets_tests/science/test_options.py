@@ -1,4 +1,4 @@
-"""Every option is described and bounded; objects, probes and paths are chosen by kind, and each kind has its function."""
+"""Every option is described and bounded; objects, probes and paths are chosen by kind, each with its function."""
 
 import inspect
 

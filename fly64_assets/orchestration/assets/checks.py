@@ -25,6 +25,7 @@ from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.science.contract import read_metadata, validate_dataset
 from fly64_assets.science.interop.ptychodus import read_product
 from fly64_assets.science.metrics.explanation import Explanation
+from fly64_assets.science.metrics.record import scored_metrics
 from fly64_assets.science.metrics.table import table_faults
 from fly64_assets.science.options import CheckOptions
 from fly64_assets.science.physics.diffraction import require_inside
@@ -318,7 +319,15 @@ def metrics_table_is_complete(judged: Judged) -> list[Fault]:
         raise TypeError(message)
     absent = read_json(judged.files.path(names.CELL))["not_here"]
     methods = [method.name for method in parameters.methods]
-    return table_faults(judged.files.path(names.SCORES), methods=methods, absent=set(absent), seeds=parameters.seeds)
+    return table_faults(
+        judged.files.path(names.SCORES),
+        methods=methods,
+        skipped=set(absent),
+        dose=parameters.dose,
+        view=parameters.view_name,
+        seeds=parameters.seeds,
+        metrics=scored_metrics(parameters.scoring.metrics),
+    )
 
 
 def _files_seen(judged: Judged) -> list[Row]:

@@ -11,7 +11,7 @@ from fly64_assets.orchestration.catalog.publishing import PartitionRun, Untraina
 from fly64_assets.orchestration.graph import files
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
 from fly64_assets.science.metrics.cell_scores import CellScores
-from fly64_assets.science.metrics.trace import TRACE_COLUMNS
+from fly64_assets.science.metrics.tables import TRACE, TRACE_COSTS
 from fly64_assets.science.report import WIDE_MEANINGS, wide_table
 from fly64_assets.study.parameters import ComparisonParameters
 
@@ -48,10 +48,8 @@ def _write_tables(run: PartitionRun[ComparisonParameters], cell: ScoredCell, met
     cell.frc_curves().to_csv(run.path(files.FRC_CURVES), index=False)
     cell.costs().to_csv(run.path(files.COST_TABLE), index=False)
     trace = cell.trace()
-    trace[list(TRACE_COLUMNS)].to_csv(run.path(files.TRACE), index=False)
-    trace[[*(name for name in TRACE_COLUMNS if name != "value"), "cpu_seconds"]].to_csv(
-        run.path(files.TRACE_COSTS), index=False
-    )
+    trace[list(TRACE.names)].to_csv(run.path(files.TRACE), index=False)
+    trace[list(TRACE_COSTS.names)].to_csv(run.path(files.TRACE_COSTS), index=False)
 
 
 def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:

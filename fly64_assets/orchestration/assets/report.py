@@ -53,7 +53,6 @@ def report_data(run: PartitionRun[ReportParameters]) -> ReportData:
         question=parameters.report.question,
         doses=parameters.doses,
         views=parameters.views,
-        trained=parameters.trained,
         methods=parameters.methods,
         seeds=parameters.seeds,
         study_hash=parameters.asked,
@@ -109,7 +108,6 @@ def _cell(run: PartitionRun[ReportParameters], dose: float, view: str) -> CellRe
         figure_png=source.path(figure).read_bytes() if figure in source.files else None,
         figure_note="; ".join([*notes, described["figure_note"]]).strip("; "),
         digests=described["digests"],
-        not_here=described["not_here"],
     )
 
 

@@ -13,9 +13,11 @@ from fly64_assets.orchestration.catalog.gate import PartitionFiles
 from fly64_assets.orchestration.graph import files
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.interop.ptychodus import read_product
+from fly64_assets.science.metrics.costs import cost_table
 from fly64_assets.science.metrics.explanation import Explanation
-from fly64_assets.science.metrics.scoring import CellScores, cost_table, score_cell
-from fly64_assets.science.metrics.trace import TRACE_COLUMNS, score_trace
+from fly64_assets.science.metrics.scoring import CellScores, score_cell
+from fly64_assets.science.metrics.tables import TRACE
+from fly64_assets.science.metrics.trace import score_trace
 from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import SPLITS, Dataset, Reconstruction, Scan, Split
 from fly64_assets.storage import read_json
@@ -116,7 +118,7 @@ class ScoredCell:
         parts = [self._trace_of(method, source, dataset) for method, source in self.results.items()]
         keys = {"dose": self.parameters.dose, "view": self.parameters.view_name, "split": TRACED, "seed": seed}
         found = pd.concat(parts).assign(**keys) if parts else pd.DataFrame()
-        return found.reindex(columns=[*TRACE_COLUMNS, "cpu_seconds"])
+        return found.reindex(columns=[*TRACE.names, "cpu_seconds"])
 
     def _trace_of(self, method: str, source: PartitionFiles, dataset: Dataset) -> pd.DataFrame:
         seed = self.parameters.first_seed
@@ -131,14 +133,17 @@ class ScoredCell:
 
     def costs(self) -> pd.DataFrame:
         """CPU-seconds and training patterns of each method; what it starts from included."""
-        rows = [
-            {"seed": seed, "split": split, "method": method, "metric": metric, "value": value}
+        cell = {"dose": self.parameters.dose, "view": self.parameters.view_name}
+        return pd.concat(
+            cost_table(
+                {method: dict(self._cost_of(method, seed, split)) for method in self.results},
+                split=split,
+                seed=seed,
+                **cell,
+            )
             for seed in self.parameters.seeds
             for split in SPLITS
-            for method in self.results
-            for metric, value in self._cost_of(method, seed, split)
-        ]
-        return cost_table(rows, dose=self.parameters.dose, view=self.parameters.view_name)
+        )
 
     def _cost_of(self, method: str, seed: int, split: Split) -> Iterator[tuple[str, float]]:
         chain = self._chain(method)

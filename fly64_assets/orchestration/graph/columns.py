@@ -6,7 +6,7 @@ from typing import Any
 import dagster as dg
 
 from fly64_assets.orchestration.graph.study_graph import AssetNode
-from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES
+from fly64_assets.science.metrics.tables import HISTORY, SCORES
 
 DOCS = Path(__file__).parents[3] / "docs"
 
@@ -26,21 +26,6 @@ _DATA_001 = (
     ("scan_index", "int64 (n,)", "Number of the pattern in the scan, each once."),
     ("expected_photons", "float64 (n,)", "Photons of each pattern without noise."),
     ("metadata", "JSON text", "Dose requested and measured, counts_scale, seed, split, parameter hash, versions."),
-)
-_HISTORY = (
-    ("epoch", "int", "Passes over the training groups, from 1."),
-    (
-        "train_loss",
-        "float",
-        "Mean loss of the epoch: Poisson likelihood of counts, or distance from the truth.",
-    ),
-    ("validation_loss", "float", "The same on held-out patterns; the best epoch's weights are kept."),
-    ("learning_rate", "float", "At the end of the epoch."),
-)
-_SCORES = (
-    *((name, COLUMN_TYPES.get(name, "float"), text) for name, text in COLUMN_MEANINGS.items()),
-    ("dataset_sha256", "string", "Digest of the dataset that was scored on."),
-    ("product_sha256", "string", "Digest of the reconstruction that was scored."),
 )
 _PRODUCT = (
     (
@@ -70,11 +55,11 @@ _COLUMNS: dict[str, tuple[tuple[str, str, str], ...]] = {
     "scan": _SCAN,
     "simulated_dataset": _DATA_001,
     "overlap_view": _DATA_001,
-    "trained_bundle": _HISTORY,
-    "training": _HISTORY,
+    "trained_bundle": HISTORY.described(),
+    "training": HISTORY.described(),
     "reconstruction": _PRODUCT,
-    "comparison_metrics": _SCORES,
-    "study_report": _SCORES,
+    "comparison_metrics": SCORES.described(),
+    "study_report": SCORES.described(),
 }
 _DOCUMENTED = {
     "scan": "contracts.md#physics",

@@ -11,6 +11,9 @@ from typing import Literal
 
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.science.methods.record import METHOD_KINDS
+from fly64_assets.science.metrics.record import METRICS
+from fly64_assets.science.networks.record import NETWORKS
+from fly64_assets.science.options import TrainingOptions
 from fly64_assets.storage import digest_of
 from fly64_assets.study import Study, split_partition
 from fly64_assets.study.parameters import (
@@ -33,6 +36,18 @@ TRAINING = "training"
 RECONSTRUCTION = "reconstruction"
 COMPARISON = "comparison_metrics"
 REPORT = "study_report"
+
+_RECONSTRUCTION_MODULES = (
+    "fly64_assets.science.methods.following",
+    "fly64_assets.science.metrics.explanation",
+    "fly64_assets.science.interop.ptychodus",
+)
+_COMPARISON_MODULES = (
+    "fly64_assets.science.metrics.scoring",
+    "fly64_assets.science.metrics.trace",
+    "fly64_assets.science.metrics.costs",
+    "fly64_assets.science.figures.comparison",
+)
 
 Partitioning = Literal["whole", "dose", "cell"]
 
@@ -61,7 +76,7 @@ class AssetNode:
         name: Dagster's key, with "/" between its parts.
         partitioning: along what it is divided.
         reads: what it reads.
-        entry: science module whose code, with all that it imports, decides the code version.
+        entries: modules whose code, with all that it imports, decides the code version.
         parameters: record of a partition's parameters, by dose and view ("" where there is none).
         method: the method that it trains or runs; None for the others.
         views: views in which it has a place; elsewhere it only says why not, and is never asked for.
@@ -70,7 +85,7 @@ class AssetNode:
     name: str
     partitioning: Partitioning
     reads: tuple[Read, ...]
-    entry: str
+    entries: tuple[str, ...]
     parameters: Callable[[float, str], Parameters]
     method: str | None = None
     views: tuple[str, ...] = ()
@@ -219,19 +234,22 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
     views = tuple(study.views)
     same = {view: view for view in views}
     own_view = Read(VIEW, "cell", same)
-    yield AssetNode(SCAN, "whole", (), "fly64_assets.science.scan", lambda dose, view: scan_parameters(study))
+    reference = ("fly64_assets.science.methods.reference",) if study.scan.source == "measured" else ()
+    yield AssetNode(
+        SCAN, "whole", (), ("fly64_assets.science.scan", *reference), lambda dose, view: scan_parameters(study)
+    )
     yield AssetNode(
         DATASET,
         "dose",
         (Read(SCAN, "whole"),),
-        "fly64_assets.science.simulation",
+        ("fly64_assets.science.simulation",),
         lambda dose, view: dataset_parameters(study, dose),
     )
     yield AssetNode(
         VIEW,
         "cell",
         (Read(DATASET, "dose"),),
-        "fly64_assets.science.views.view",
+        ("fly64_assets.science.views.view",),
         lambda dose, view: view_parameters(study, view),
         views=views,
     )
@@ -239,7 +257,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
         BUNDLE,
         "cell",
         (own_view,),
-        _kinds_entry(study, [method for view in views if (method := study.trains(view))]),
+        _modules(study, [method for view in views if (method := study.trains(view))]),
         lambda dose, view: training_parameters(study, dose, view, study.trains(view)),
         views=views,
     )
@@ -250,7 +268,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
                 f"{TRAINING}/{method}",
                 "cell",
                 (own_view,),
-                _kinds_entry(study, [method]),
+                _modules(study, [method]),
                 lambda dose, view, method=method: training_parameters(study, dose, view, method),
                 method=method,
                 views=elsewhere,
@@ -262,7 +280,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
         COMPARISON,
         "cell",
         (own_view, *results),
-        "fly64_assets.science.metrics.scoring",
+        (*_COMPARISON_MODULES, *(METRICS.entry_point(name).module for name in study.scoring.metrics)),
         lambda dose, view: comparison_parameters(study, dose, view),
         views=views,
     )
@@ -270,7 +288,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
         REPORT,
         "whole",
         (Read(SCAN, "whole"), Read(VIEW, "all"), Read(COMPARISON, "all")),
-        "fly64_assets.science.report",
+        ("fly64_assets.science.report",),
         lambda dose, view: report_parameters(study),
     )
 
@@ -292,7 +310,7 @@ def _reconstruction(study: Study, method: str, own_view: Read) -> AssetNode:
         f"{RECONSTRUCTION}/{method}",
         "cell",
         tuple(reads),
-        _kinds_entry(study, [method]),
+        (*_RECONSTRUCTION_MODULES, *_modules(study, [method])),
         lambda dose, view: reconstruction_parameters(study, dose, view, method),
         method=method,
         views=views,
@@ -307,7 +325,9 @@ def _starts_first(study: Study) -> list[str]:
     return order
 
 
-def _kinds_entry(study: Study, methods: list[str]) -> str:
-    """The modules of the methods' kinds, as one entry."""
-    kinds = sorted({study.methods[method].kind for method in methods})
-    return " ".join(METHOD_KINDS.entry_point(kind).module for kind in kinds)
+def _modules(study: Study, methods: list[str]) -> tuple[str, ...]:
+    """The modules of the methods' kinds, and of the networks that they build."""
+    entries = [study.methods[method] for method in methods]
+    networks = {entry.options.network for entry in entries if isinstance(entry.options, TrainingOptions)}
+    found = {METHOD_KINDS.entry_point(entry.kind).module for entry in entries}
+    return tuple(sorted(found | {NETWORKS.entry_point(network).module for network in networks}))

@@ -56,14 +56,12 @@ def follow(
         MethodError: it yielded nothing, another grid, or steps that do not increase.
     """
     kept: dict[int, Estimate] = {}
-    steps: list[int] = []
-    losses: list[float] = []
+    losses: dict[int, float] = {}
     last: Estimate | None = None
     for estimate in _timed(kind.reconstruct(measurement, options, given)):
-        _require_contract(method, estimate, measurement, steps)
+        _require_contract(method, estimate, measurement, last)
         if estimate.loss is not None:
-            steps.append(estimate.step)
-            losses.append(estimate.loss)
+            losses[estimate.step] = estimate.loss
         last = estimate
         if keep_trace:
             kept[estimate.step] = estimate
@@ -74,15 +72,15 @@ def follow(
     _thin(kept, TRACE_ESTIMATES)
 
     def reconstruction(estimate: Estimate) -> Reconstruction:
-        until = sum(step <= estimate.step for step in steps)
+        until = {step: loss for step, loss in losses.items() if step <= estimate.step}
         return Reconstruction(
             object=estimate.object.astype(np.complex64, copy=False),
             probe=measurement.probe if estimate.probe is None else estimate.probe,
             positions_xy_px=measurement.positions_xy_px,
             method=method,
             counts_scale=measurement.counts_scale,
-            loss_epochs=tuple(steps[:until]),
-            loss_values=tuple(losses[:until]),
+            loss_epochs=tuple(until),
+            loss_values=tuple(until.values()),
             cpu_seconds=float("nan") if estimate.cpu_seconds is None else estimate.cpu_seconds,
             comments=f"{kind.name}, step {estimate.step}, seed {given.seed}",
         )
@@ -108,12 +106,12 @@ def _timed(estimates: Iterator[Estimate]) -> Iterator[Estimate]:
             yield estimate if estimate.cpu_seconds is not None else replace(estimate, cpu_seconds=spent)
 
 
-def _require_contract(method: str, estimate: Estimate, measurement: Measurement, steps: list[int]) -> None:
+def _require_contract(method: str, estimate: Estimate, measurement: Measurement, last: Estimate | None) -> None:
     if estimate.object.shape != tuple(measurement.object_shape):
         message = f"{method}: an estimate has shape {estimate.object.shape}, expected {measurement.object_shape}"
         raise MethodError(message)
-    if steps and estimate.step <= steps[-1]:
-        message = f"{method}: step {estimate.step} follows step {steps[-1]}; steps increase"
+    if last is not None and estimate.step <= last.step:
+        message = f"{method}: step {estimate.step} follows step {last.step}; steps increase"
         raise MethodError(message)
 
 

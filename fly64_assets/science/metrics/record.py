@@ -131,14 +131,15 @@ METRICS = Registry("fly64_assets.metrics", "metric", Metric)
 """Every metric that is installed."""
 
 
-def registered_metrics() -> tuple[Metric, ...]:
-    """The records of every metric that is installed, by name.
+def scored_metrics(others: tuple[str, ...] = ()) -> tuple[Metric, ...]:
+    """The records of the shipped metrics and of the named ones of other packages, by name.
 
     Raises:
-        RegistryError: a record cannot be imported.
+        RegistryError: an unknown name, or a record that cannot be imported.
         ValueError: two of them claim the same rows.
     """
-    metrics = tuple(METRICS.get(name) for name in METRICS.names())
+    names = {name for name in METRICS.names() if METRICS.shipped(name)} | set(others)
+    metrics = tuple(METRICS.get(name) for name in sorted(names))
     require_distinct(metrics)
     return metrics
 

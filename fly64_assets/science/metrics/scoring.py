@@ -21,7 +21,7 @@ from fly64_assets.science.metrics.evaluation import Comparison, counts_row, empt
 from fly64_assets.science.metrics.explanation import Explanation
 from fly64_assets.science.metrics.intervals import percentile_interval
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
-from fly64_assets.science.metrics.record import Metric, registered_metrics, require_distinct
+from fly64_assets.science.metrics.record import Metric, require_distinct, scored_metrics
 from fly64_assets.science.metrics.scored_cell import ScoredCell, aligned_pair, prepare_cell, require_grid
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
@@ -71,7 +71,7 @@ def score_cell(
         ValueError: a reconstruction's grid differs from the truth's, two metrics claim the same rows, or nothing is
             illuminated.
     """
-    metrics = registered_metrics() if metrics is None else metrics
+    metrics = scored_metrics(options.metrics) if metrics is None else metrics
     require_distinct(metrics)
     cell = prepare_cell(dataset, scan, options, rng)
     candidates = dict(reconstructions) | _sanity(dataset, scan)

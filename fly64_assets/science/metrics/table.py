@@ -7,7 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from fly64_assets.science.metrics.cell_scores import BOUND_METHOD, SANITY_METHODS
-from fly64_assets.science.metrics.record import Metric, registered_metrics
+from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.table_schema import listed
 from fly64_assets.science.metrics.tables import SCORES
 from fly64_assets.science.records import SPLITS, Fault, Split
@@ -44,7 +44,7 @@ def table_faults(
     table, faults = SCORES.read(path)
     if any(fault.rule in {"metrics-readable", "metrics-columns", "metrics-type"} for fault in faults):
         return faults
-    metrics = registered_metrics() if metrics is None else metrics
+    metrics = scored_metrics() if metrics is None else metrics
     expected = (*(name for name in methods if name not in set(skipped)), *SANITY_METHODS)
     judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics)
     return [
@@ -78,7 +78,11 @@ class _Judged:
             others = sorted(set(self.table[column]) - {value})
             if others:
                 where = f"{self.path}, {column}"
-                faults.append(SCORES.fault("cell", where, f"{value} alone", listed([str(o) for o in others])))
+                faults.append(
+                    SCORES.fault(
+                        "cell", where, f"{value} alone", listed([str(other) or "an empty field" for other in others])
+                    )
+                )
         return faults
 
     def names(self, rule: str, column: str, expected: Collection) -> list[Fault]:

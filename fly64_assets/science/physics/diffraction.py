@@ -9,7 +9,6 @@ import numpy as np
 import scipy.fft
 from jaxtyping import Float32, Float64
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import ComplexObject, ObjectPatches, PositionsXY, ProbeModes
 
@@ -121,6 +120,8 @@ def pattern_energies(
     Raises:
         ValueError: a patch leaves the object.
     """
+    from scipy.signal import fftconvolve  # slow to import, and studies are loaded without it
+
     size = probe.shape[-1]
     require_inside(positions_xy_px, object.shape, size)
     illumination = np.sum(np.abs(probe.astype(np.complex128)) ** 2, axis=0)[::-1, ::-1]

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import scipy.fft
 from jaxtyping import Bool, Complex64, Float64
-from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import PositionsXY, ProbeModes
 from fly64_assets.science.options import (
@@ -138,6 +137,8 @@ def illumination_map(
     Fractional positions spread bilinearly (the adjoint of the patch interpolation), so that the map sums to
     ``n * sum(I)``. The cost is one FFT of the object grid, whatever the number of positions.
     """
+    from scipy.signal import fftconvolve  # slow to import, and studies are loaded without it
+
     hits = bilinear_hits(positions_xy_px, object_shape)
     half = probe.shape[-1] // 2
     full = fftconvolve(hits, probe_intensity(probe), mode="full")
