@@ -121,7 +121,10 @@ def import_file(
     option: Annotated[list[str] | None, typer.Option(help="Any option of the format, as NAME=VALUE.")] = None,
     format_name: Annotated[str | None, typer.Option("--format", help="Of RAW, where it is not recognised.")] = None,
 ) -> None:
-    """Convert other layouts into a DATA-001 dataset; the input is never changed. `fly64 methods --all`: formats."""
+    """Convert other layouts into a DATA-001 dataset; the input is never changed.
+
+    `fly64 methods --all` lists the formats that are installed, `fly64 methods FORMAT` the options of one.
+    """
     from fly64_assets.cli.conversion import import_dataset
 
     flags = {
@@ -158,12 +161,20 @@ def _formats() -> list["FileFormat"]:
     return formats
 
 
-def _pairs(texts: list[str]) -> dict[str, str]:
+def _pairs(texts: list[str]) -> dict[str, Any]:
+    """NAME=VALUE texts as a mapping; a value that is a number or a truth value in JSON becomes one."""
     unclear = [text for text in texts if "=" not in text]
     if unclear:
         message = f"--option expects NAME=VALUE, got {unclear[0]!r}"
         raise ValueError(message)
-    return {name: value for name, _, value in (text.partition("=") for text in texts)}
+    return {name: _value(value) for name, _, value in (text.partition("=") for text in texts)}
+
+
+def _value(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except json.JSONDecodeError:
+        return text
 
 
 @app.command(epilog="Example: fly64 inspect data/quick/trained_bundle/dose_1000/dense/gs2/wts.h5.zip")

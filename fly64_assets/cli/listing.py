@@ -15,6 +15,8 @@ from rich.table import Table
 
 from fly64_assets.science.interop.record import FORMATS, FileFormat
 from fly64_assets.science.methods.record import METHOD_KINDS, MethodKind
+from fly64_assets.science.metrics.record import METRICS
+from fly64_assets.science.networks.record import NETWORKS
 from fly64_assets.science.registry import Registry, RegistryError, origin
 
 _LIMITS = {
@@ -64,14 +66,14 @@ SECTIONS = (
         {"trains": _trains, "may start from a result": lambda kind: "yes" if kind.may_start_from_a_result else "no"},
         lambda kind: kind.options,
     ),
-    Section("Networks", Registry[Any]("fly64_assets.networks", "network", object)),
+    Section("Networks", NETWORKS),
     Section(
         "Metrics",
-        Registry[Any]("fly64_assets.metrics", "metric", object),
+        METRICS,
         {
-            "of": lambda metric: getattr(metric, "part", ""),
-            "unit": lambda metric: getattr(metric, "unit", ""),
-            "better": lambda metric: getattr(metric, "direction", ""),
+            "of": lambda metric: metric.part,
+            "unit": lambda metric: metric.unit,
+            "better": lambda metric: metric.direction,
         },
     ),
     Section(
@@ -81,7 +83,7 @@ SECTIONS = (
         lambda found: found.import_options,
     ),
 )
-"""Methods first; records of networks and metrics are only looked at here, so that nothing heavy is imported."""
+"""Methods first: they alone are listed unless everything is asked for."""
 
 
 def print_installed(console: Console, *, everything: bool) -> None:
@@ -141,6 +143,9 @@ def option_rows(options: type[BaseModel]) -> list[tuple[str, str, str, str, str]
 def _type_and_bounds(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -> tuple[str, str]:
     if "$ref" in entry:
         return _type_and_bounds(definitions[entry["$ref"].rsplit("/", 1)[-1]], definitions)
+    if "discriminator" in entry or entry.get("type") == "object":
+        kinds = ", ".join(entry.get("discriminator", {}).get("mapping", ()))
+        return "record", f"kind: {kinds}" if kinds else ""
     alternatives = entry.get("anyOf") or entry.get("oneOf")
     if alternatives:
         pairs = [_type_and_bounds(part, definitions) for part in alternatives]
@@ -150,7 +155,9 @@ def _type_and_bounds(entry: Mapping[str, Any], definitions: Mapping[str, Any]) -
     if entry.get("type") == "array":
         parts = entry.get("prefixItems") or [entry.get("items", {})]
         inner = [_type_and_bounds(part, definitions) for part in parts]
-        return f"list of {' or '.join(_once(kind for kind, _ in inner))}", "; ".join(_once(text for _, text in inner))
+        return f"list of {' or '.join(_once(kind for kind, _ in inner))}", "; ".join(
+            _once(text for _, text in inner if text)
+        )
     limits = [text.format(_plain(entry[key])) for key, text in _LIMITS.items() if key in entry]
     if "maxLength" in entry:
         limits.append(f"at most {entry['maxLength']} characters")

@@ -13,6 +13,8 @@ Amplitude = Float32[np.ndarray, "n N N"]
 
 ObjectPatches = Complex64[np.ndarray, "n N N"]
 ComplexObject = Complex64[np.ndarray, "H W"]
+ExtendedObject = Complex64[np.ndarray, "extended_H extended_W"]
+"""An object with further rows and columns beyond the end of its grid."""
 ProbeModes = Complex64[np.ndarray, "modes N N"]
 """Incoherent probe modes; a fully coherent probe has one."""
 

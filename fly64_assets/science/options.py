@@ -318,8 +318,10 @@ class TrainingOptions(Options):
 class ScoringOptions(Options):
     """How reconstructions are compared with the object."""
 
-    metrics: tuple[str, ...] = Field(
-        default=(), description="Metrics of other packages, by registered name, beside the shipped ones."
+    metrics: tuple[Name, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Metrics of other packages, by registered name, beside the shipped ones.",
     )
     illumination_threshold: Fraction = Field(
         default=0.1, description="Scored region: summed illumination above this fraction of its photon-weighted median."

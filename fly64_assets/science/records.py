@@ -14,6 +14,7 @@ import numpy as np
 from fly64_assets.science.arrays import (
     Amplitude,
     ComplexObject,
+    ExtendedObject,
     ObjectPatches,
     PositionsXY,
     ProbeModes,
@@ -158,6 +159,8 @@ class Reconstruction:
         loss_values: the solver's own loss.
         cpu_seconds: process CPU time of the reconstruction, imports apart.
         counts_scale: s, so that expected counts can be computed from the file alone.
+        extended: the object with further rows and columns at the end of the grid, for a method that starts from it;
+            None if there are none.
         snapshots: what an iterative solver had on its way, earliest first, if it was asked to keep it; each with
             the losses and the CPU time until then.
     """
@@ -174,6 +177,7 @@ class Reconstruction:
     photon_energy_ev: float = 8_000.0
     detector_distance_m: float = 1.0
     comments: str = ""
+    extended: ExtendedObject | None = None
     snapshots: tuple["Reconstruction", ...] = ()
 
 

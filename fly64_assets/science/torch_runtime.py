@@ -9,9 +9,12 @@ import contextlib
 import ctypes
 import importlib
 import importlib.util
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
 
 MINIMUM_TORCH = (2, 2)
 _INSTALL = "pip install 'torch>=2.2' (CPU: add --index-url https://download.pytorch.org/whl/cpu)"
@@ -58,6 +61,21 @@ def limit_threads(threads: int) -> None:
         raise ValueError(message)
     require_torch().set_num_threads(threads)
     _keep_freed_memory()
+
+
+def without_gradients(items: Iterator[Item]) -> Iterator[Item]:
+    """The same items, each computed without gradients; between two of them torch is as the caller left it.
+
+    Torch's own decorator takes a generator for a function once anything else has wrapped it.
+    """
+    torch = require_torch()
+    while True:
+        with torch.inference_mode():
+            try:
+                item = next(items)
+            except StopIteration:
+                return
+        yield item
 
 
 def _keep_freed_memory() -> None:

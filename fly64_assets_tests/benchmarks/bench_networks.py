@@ -12,38 +12,40 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from fly64_assets.science.contract import DatasetWriter, read_dataset
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
-from fly64_assets.science.networks.data_module import CanvasBatches, GroupDataModule
-from fly64_assets.science.networks.inference import reconstruct_with_network
-from fly64_assets.science.networks.training import TrainingJob, train_network
+from fly64_assets.science.methods.record import METHOD_KINDS, Estimate, Given, TrainingResult, TrainingTask
+from fly64_assets.science.networks.data_module import CanvasBatches
+from fly64_assets.science.networks.training import TrainingJob
 from fly64_assets.science.options import (
     DoseOptions,
     MixedObject,
-    PtyChiOptions,
     PupilProbe,
     RasterPath,
-    RefineOptions,
     ScanOptions,
     SplitOptions,
     TrainingOptions,
     ViewOptions,
 )
 from fly64_assets.science.physics.dose import BLOCK_PATTERNS
+from fly64_assets.science.records import Measurement
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.torch_runtime import limit_threads
 from fly64_assets.science.views.view import make_view
 
 VIEWS = {
-    "baseline": ViewOptions(gridsize=1, network="supervised"),
+    "baseline": ViewOptions(gridsize=1),
     "dense": ViewOptions(overlap=0.7),
     "sparse": ViewOptions(overlap=0.2),
 }
+KINDS = {"baseline": "supervised", "dense": "unrolled", "sparse": "unrolled"}
+"""What is trained on each view."""
+
 SCAN = ScanOptions(
     object=MixedObject(shape_px=(372, 344)),
     probe=PupilProbe(defocus_rad=6.0, aberration_rad=0.3),
@@ -95,9 +97,9 @@ def training_rate(files: Files, view: str, kind: int) -> tuple[float, float]:
         kind: 0 for batches of single groups, 1 for neighbourhoods.
     """
     dataset = read_dataset(files.path(view, "train"))
-    truth = dataset.object_patches if VIEWS[view].network == "supervised" else None
-    job = TrainingJob(dataset.measurement, truth, VIEWS[view], OPTIONS, 1, files.folder / "unused", {})
-    data = GroupDataModule(dataset.measurement, job.layouts(), OPTIONS, 1, truth)
+    truth = dataset.object_patches if METHOD_KINDS.get(KINDS[view]).learns_from == "truth" else None
+    job = TrainingJob(dataset.measurement, truth, _task(files.path(view, "train"), view, files.folder), OPTIONS)
+    data = job.batches(job.layouts())
     module = job.module(data.batches_per_epoch)
     optimizer = module.configure_optimizers()["optimizer"]
     entry = data.epoch_plan(0)[kind]
@@ -115,6 +117,28 @@ def training_rate(files: Files, view: str, kind: int) -> tuple[float, float]:
     return rate / VIEWS[view].gridsize ** 2, rate
 
 
+def _task(path: Path, view: str, work_dir: Path, **more: Any) -> TrainingTask:
+    return TrainingTask(path, VIEWS[view], seed=1, work_dir=work_dir, provenance={"dose": 1e3}, **more)
+
+
+def _train(task: TrainingTask, view: str, **options: Any) -> TrainingResult:
+    kind = METHOD_KINDS.get(KINDS[view])
+    train = kind.train
+    if train is None:
+        raise TypeError(kind.name)
+    return train(task, kind.options(**OPTIONS.model_dump() | options))
+
+
+def reconstruct(kind: str, measurement: Measurement, given: Given, **options: Any) -> tuple[Estimate, float]:
+    """A method's result and its CPU seconds, imports apart."""
+    record = METHOD_KINDS.get(kind)
+    estimates = record.reconstruct(measurement, record.options(**options), given)
+    started = time.process_time()
+    *_, found = estimates
+    own = time.process_time() - started
+    return found, own if found.cpu_seconds is None else found.cpu_seconds
+
+
 def report_training(files: Files) -> None:
     """Print training rates."""
     for view, goal in GOALS.items():
@@ -127,29 +151,24 @@ def report_training(files: Files) -> None:
 
 def report_inference(files: Files, *, lsqml: bool) -> None:
     """Print inference rates, and the cost beside LSQML."""
-    short = OPTIONS.model_copy(update={"epochs": 1, "groups_per_epoch": 16})
-    for view, options in VIEWS.items():
-        work = files.folder / f"work_{view}"
-        trained = train_network(
-            files.path(view, "train"), view=options, training=short, seed=1, work_dir=work, provenance={"dose": 1e3}
-        )
+    for view in VIEWS:
+        task = _task(files.path(view, "train"), view, files.folder / f"work_{view}")
+        trained = _train(task, view, epochs=1, groups_per_epoch=16)
         shown = "dense" if view == "baseline" else view
         measurement = read_dataset(files.path(shown, "test")).measurement
-        method = "baseline" if view == "baseline" else "pinn"
+        given = Given(seed=1, bundle=trained.bundle_path)
+        runs = [reconstruct(KINDS[view], measurement, given) for _ in range(3)]
+        seconds = min(spent for _, spent in runs)
         n = len(measurement.positions_xy_px)
-        seconds = min(
-            reconstruct_with_network(trained.bundle_path, measurement, method=method).cpu_seconds for _ in range(3)
-        )
-        print(f"inference {method} on {shown:6}: {n / seconds:6.0f} patterns/CPU-s ({n} patterns), goal 500 (pinn)")
+        print(f"{KINDS[view]} on {shown:6}: {n / seconds:6.0f} patterns/CPU-s ({n} patterns), goal 500 (unrolled)")
         if view == "baseline":
             continue
-        refined = reconstruct_with_network(
-            trained.bundle_path, measurement, method="pinn_refined", refine=RefineOptions()
-        ).cpu_seconds
-        print(f"          with 20 refining passes: {refined:.2f} s")
+        start = Given(seed=1, start=runs[0][0].object, start_extended=runs[0][0].extended)
+        refined = seconds + reconstruct("map", measurement, start)[1]
+        print(f"          with map from there: {refined:.2f} s")
         if lsqml:
-            cost = reconstruct_with_pty_chi(measurement, PtyChiOptions(epochs=100), seed=1).cpu_seconds
-            ratios = f"{cost / seconds:.0f} x pinn (goal 50), {cost / refined:.0f} x refined"
+            cost = reconstruct("pty_chi", measurement, Given(seed=1), epochs=100)[1]
+            ratios = f"{cost / seconds:.0f} x unrolled (goal 50), {cost / refined:.0f} x with map from there"
             print(f"          LSQML, 100 epochs: {cost:.1f} s = {ratios}")
 
 
@@ -160,17 +179,9 @@ def report_memory(folder: Path, patterns: int, groups: int | None) -> None:
     size = path.stat().st_size / 2**30
     print(f"{patterns} patterns, file of {size:.2f} GiB; anonymous {anonymous_mib():.0f} MiB before")
     peaks = [0.0]
-    options = OPTIONS.model_copy(update={"epochs": 1, "groups_per_epoch": groups})
     started = time.process_time()
-    trained = train_network(
-        path,
-        view=VIEWS["dense"],
-        training=options,
-        seed=1,
-        work_dir=folder / "huge",
-        provenance={"dose": 1e3},
-        progress=lambda _: peaks.append(max(peaks[-1], anonymous_mib())),
-    )
+    task = _task(path, "dense", folder / "huge", progress=lambda _: peaks.append(max(peaks[-1], anonymous_mib())))
+    trained = _train(task, "dense", epochs=1, groups_per_epoch=groups)
     print(
         f"one epoch, {groups or 'all'} groups of {trained.patterns_trained_on} patterns: "
         f"peak anonymous memory {peaks[-1]:.0f} MiB, "

@@ -14,38 +14,52 @@ import numpy as np
 import pandas as pd
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.methods.following import follow
+from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.networks.inference import reconstruct_with_network
-from fly64_assets.science.records import METHODS, Reconstruction, Scan
+from fly64_assets.science.records import SPLITS, Reconstruction, Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
-from fly64_assets.study import BASELINE_VIEW, Study, dose_key, load_study
+from fly64_assets.study import Study, dose_key, load_study
 
 _SHOWN = (("ssim", "phase"), ("psnr", "phase"), ("pearson", "phase"), ("frc50", "complex"), ("excess_nll", ""))
 
 
+def bundle_of(study: Study, data_root: Path, method: str, dose: float, view: str, seed: int) -> Path | None:
+    """The network of a method in a finished study; None if it trains none for a view."""
+    entry = study.methods[method]
+    if not entry.trainable:
+        return None
+    trained_on = study.training_view(method, view)
+    asset = "trained_bundle" if study.trains(trained_on) == method else f"training/{method}"
+    seed_folder = f"seed_{seed}" if len(study.seeds) > 1 else ""
+    found = data_root / asset / f"dose_{dose_key(dose)}" / trained_on / seed_folder
+    return found / f"gs{study.views[trained_on].gridsize}" / "wts.h5.zip"
+
+
 def reconstructions(
-    study: Study, bundles: Path, path: Path, dose: float, view: str, seed: int
+    study: Study, data_root: Path, path: Path, dose: float, view: str, seed: int
 ) -> dict[str, Reconstruction]:
-    """What every method makes of a dataset, with the bundles of the study's cell."""
+    """What every method makes of a dataset, with the networks of the study's cell."""
     measurement = read_dataset(path).measurement
-    folder = bundles / f"dose_{dose_key(dose)}"
-    own = folder / view / study.seed_folder(seed) / "gs2" / "wts.h5.zip"
-    supervised = folder / BASELINE_VIEW / study.seed_folder(seed) / "gs1" / "wts.h5.zip"
-    return {
-        "pinn": reconstruct_with_network(own, measurement, method="pinn"),
-        "pinn_refined": reconstruct_with_network(own, measurement, method="pinn_refined", refine=study.refine),
-        "baseline": reconstruct_with_network(supervised, measurement, method="baseline"),
-        "pty_chi": reconstruct_with_pty_chi(measurement, study.pty_chi, seed=seed),
-    }
+    found: dict[str, Reconstruction] = {}
+    by_chain = sorted(study.methods, key=lambda method: len(study.chain_of(method)))
+    for method in by_chain:
+        entry = study.methods[method]
+        if entry.record.trains == "probe" or study.skip_reason(method, view) is not None:
+            continue
+        start = None if entry.starts_from is None else found[entry.starts_from].object
+        given = Given(seed=seed, start=start, bundle=bundle_of(study, data_root, method, dose, view, seed))
+        followed = follow(entry.record, measurement, entry.options, given, method=method, keep_trace=False)
+        found[method] = followed.result
+    return found
 
 
-def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
+def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
     """Simulate one dose of the other object, cut the view's test split, reconstruct and score."""
     scan = make_scan(study.scan)
-    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in ("train", "test")}
+    paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in SPLITS}
     if not paths["test"].exists():
         simulate_dose(scan, dose, study.dose, study.split, seed=seed, paths=paths, parameter_hash="")
     out = folder / f"{view}_{dose:g}_{seed}.npz"
@@ -53,8 +67,9 @@ def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str
     make_view(paths["test"], study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
     dataset = read_dataset(out)
     measurement = dataset.measurement
+    found = reconstructions(study, data_root, out, dose, view, seed)
     scored = score_cell(
-        reconstructions(study, bundles, out, dose, view, seed),
+        found,
         dataset,
         Scan(dataset.object, measurement.probe, measurement.positions_xy_px, dataset.scan_index),
         study.scoring.model_copy(update={"bootstrap_samples": 0, "bound_patches": 0}),
@@ -64,7 +79,12 @@ def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str
         seed=seed,
         rng=np.random.default_rng(seed),
     )
-    return scored.table
+    return scored.table.assign(cpu_seconds=scored.table["method"].map(lambda method: seconds_of(method, found)))
+
+
+def seconds_of(method: str, found: dict[str, Reconstruction]) -> float:
+    """CPU time of a method alone; NaN for the sanity rows."""
+    return found[method].cpu_seconds if method in found else float("nan")
 
 
 def main() -> None:
@@ -80,21 +100,20 @@ def main() -> None:
     tables = []
     with tempfile.TemporaryDirectory() as name:
         for dose in study.doses:
-            for view in (view for view, options in study.views.items() if options.network == "pinn"):
+            for view in study.views:
                 for seed in study.seeds[: arguments.seeds]:
-                    bundles = arguments.data_root / "trained_bundle"
-                    tables.append(cell_table(study, bundles, Path(name), dose, view, seed))
+                    tables.append(cell_table(study, arguments.data_root, Path(name), dose, view, seed))
                     table = pd.concat(tables).assign(object=arguments.object)
                     table.to_csv(arguments.out, index=False)
                 _print_cell(table[(table["dose"] == dose) & (table["view"] == view)], dose, view)
 
 
 def _print_cell(table: pd.DataFrame, dose: float, view: str) -> None:
-    for method in METHODS:
-        rows = table[table["method"] == method].fillna({"part": ""})
+    for method, of_method in table[table["cpu_seconds"].notna()].groupby("method", sort=False):
+        rows = of_method.fillna({"part": ""})
         means = rows.groupby(["metric", "part"])["value"].mean()
         scores = ", ".join(f"{metric} {means[metric, part]:.3f}" for metric, part in _SHOWN)
-        print(f"{dose:>7g} {view:7} {method:12} {scores}, {means['cpu_seconds_reconstruct', '']:.2f} CPU-s", flush=True)
+        print(f"{dose:>7g} {view:7} {method:12} {scores}, {rows['cpu_seconds'].mean():.2f} CPU-s alone", flush=True)
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.study import load_study
 
-COMMANDS = ("study", "verify", "validate", "import", "export", "inspect", "environment", "bench")
-TINY = Path(__file__).parent / "studies" / "tiny.yaml"
+COMMANDS = ("study", "verify", "validate", "import", "export", "inspect", "methods", "environment", "bench")
+TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 
 
 def fly64(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:

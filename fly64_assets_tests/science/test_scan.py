@@ -1,4 +1,5 @@
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -67,11 +68,13 @@ def test_scan_survives_its_file(tmp_path, counts):
 
 
 def test_the_origin_of_older_scan_files_is_read(tmp_path):
-    scan = small_scan()
-    write_scan(tmp_path / "scan.npz", dataclasses.replace(scan, object_origin="pty_chi_reference"))  # the old word
-    assert read_scan(tmp_path / "scan.npz").object_origin == "reference"
-    write_scan(tmp_path / "scan.npz", scan)
+    write_scan(tmp_path / "scan.npz", small_scan())
     assert read_scan(tmp_path / "scan.npz").object_origin == "truth"
+    with np.load(tmp_path / "scan.npz") as file:
+        arrays = dict(file)
+    old = json.loads(str(arrays["metadata"])) | {"object_origin": "pty_chi_reference"}
+    write_npz(tmp_path / "old.npz", arrays | {"metadata": np.array(json.dumps(old))})
+    assert read_scan(tmp_path / "old.npz").object_origin == "reference"
 
 
 def test_damaged_scan_file_is_named(tmp_path):

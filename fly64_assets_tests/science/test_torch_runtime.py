@@ -28,6 +28,20 @@ def test_torchvision_imports_after_require_torch_in_a_fresh_process():
     subprocess.run([sys.executable, "-W", "error", "-c", code], check=True)
 
 
+def test_gradients_are_off_while_an_item_is_computed_and_as_before_in_between():
+    torch = torch_runtime.require_torch()
+
+    def items():
+        for _ in range(2):
+            yield torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    found = []
+    for inside in torch_runtime.without_gradients(items()):
+        found.append((inside, (torch.is_inference_mode_enabled(), torch.is_grad_enabled())))
+    assert found == [((True, False), (False, True))] * 2
+    assert torch.is_grad_enabled()
+
+
 def test_thread_count_must_be_positive():
     with pytest.raises(ValueError, match="at least 1"):
         torch_runtime.limit_threads(0)

@@ -58,6 +58,10 @@ def write_product(path: Path, reconstruction: Reconstruction) -> None:
         put(file, "loss_epochs", np.array(reconstruction.loss_epochs, np.int64))
         put(file, "loss_values", np.array(reconstruction.loss_values, np.float64))
         put(file, "fly64_positions_xy_px", reconstruction.positions_xy_px)
+        if reconstruction.extended is not None:
+            rows, columns = reconstruction.object.shape
+            put(file, "fly64_rows_beyond", reconstruction.extended[rows:])
+            put(file, "fly64_columns_beyond", reconstruction.extended[:rows, columns:])
 
 
 def _product_attributes(reconstruction: Reconstruction) -> dict[str, str | float]:
@@ -107,7 +111,19 @@ def read_product(path: Path) -> Reconstruction:
             photon_energy_ev=float(attrs.get("photon_energy_eV", attrs.get("probe_energy_eV", np.nan))),
             detector_distance_m=float(attrs.get("detector_object_distance_m", np.nan)),
             comments=str(attrs.get("comments", "")),
+            extended=_extended(file, obj),
         )
+
+
+def _extended(file: h5py.File, object: np.ndarray) -> np.ndarray | None:
+    """The object with what lies beyond the end of its grid, if the file says."""
+    if "fly64_rows_beyond" not in file:
+        return None
+    rows, columns = (get_array(file, f"fly64_{axis}_beyond", rank=2) for axis in ("rows", "columns"))
+    if columns.shape[0] != object.shape[0] or rows.shape[1] != object.shape[1] + columns.shape[1]:
+        message = f"{file.filename}: fly64_rows_beyond and fly64_columns_beyond do not fit the object {object.shape}"
+        raise ForeignFileError(message)
+    return np.vstack([np.hstack([object, columns]), rows]).astype(np.complex64)
 
 
 def _object(file: h5py.File) -> np.ndarray:

@@ -83,6 +83,7 @@ def follow(
             loss_values=tuple(until.values()),
             cpu_seconds=float("nan") if estimate.cpu_seconds is None else estimate.cpu_seconds,
             comments=f"{kind.name}, step {estimate.step}, seed {given.seed}",
+            extended=estimate.extended,
         )
 
     return Followed(reconstruction(last), {step: reconstruction(estimate) for step, estimate in kept.items()})

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Complex64
 
 from fly64_assets.science.physics.canvas_data import CanvasData
+from fly64_assets.science.torch_runtime import without_gradients
 
 _MEMORY = 8
 _FIRST_STEP = 0.8
@@ -33,7 +34,6 @@ class LoweredCanvas:
     value: float
 
 
-@torch.inference_mode()
 def lower_objective(data: CanvasData, canvas: Canvas, passes: int) -> Iterator[LoweredCanvas]:
     """Lower the Poisson NLL plus smoothness prior by a fixed number of passes over the data.
 
@@ -42,9 +42,13 @@ def lower_objective(data: CanvasData, canvas: Canvas, passes: int) -> Iterator[L
         canvas: where to start.
         passes: looks at the data, at least 1; the first one and rejected steps included.
 
-    Yields:
+    Returns:
         What there is after every pass.
     """
+    return without_gradients(_lowered(data, canvas, passes))
+
+
+def _lowered(data: CanvasData, canvas: Canvas, passes: int) -> Iterator[LoweredCanvas]:
     value, downhill = _objective(data, canvas)
     yield LoweredCanvas(canvas, value)
     pairs: deque[tuple[Canvas, Canvas]] = deque(maxlen=_MEMORY)

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fly64_assets.science.arrays import ComplexObject, ProbeModes
+from fly64_assets.science.arrays import ComplexObject, ExtendedObject, ProbeModes
 from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
 from fly64_assets.science.options import Options, ViewOptions
 from fly64_assets.science.records import Measurement, ProgressListener, ignore_progress
@@ -46,11 +46,11 @@ class Estimate:
     loss: float | None = None
     probe: ProbeModes | None = None
     cpu_seconds: float | None = None
-    extended: ComplexObject | None = None
+    extended: ExtendedObject | None = None
 
     @classmethod
     def on_grid(
-        cls, extended: ComplexObject, object_shape: tuple[int, int], *, step: int, loss: float | None = None
+        cls, extended: ExtendedObject, object_shape: tuple[int, int], *, step: int, loss: float | None = None
     ) -> "Estimate":
         """An object that may extend beyond the end of the grid, cut to the grid."""
         rows, columns = object_shape
@@ -73,7 +73,7 @@ class Given:
 
     seed: int
     start: ComplexObject | None = None
-    start_extended: ComplexObject | None = None
+    start_extended: ExtendedObject | None = None
     bundle: Path | None = None
     progress: ProgressListener = ignore_progress
 

@@ -9,7 +9,7 @@ from fly64_assets.science.records import Split
 
 
 def cost_table(
-    costs: Mapping[str, Mapping[str, float]], *, dose: float, view: str, split: Split, seed: int
+    costs: Mapping[str, Mapping[str, float | int]], *, dose: float, view: str, split: Split, seed: int
 ) -> pd.DataFrame:
     """One row per method and cost.
 

@@ -1,5 +1,7 @@
 """Intervals that hold the central 95 %: of bootstrap samples, and of a mean of independent numbers."""
 
+import math
+
 import numpy as np
 
 _PERCENT = (2.5, 97.5)
@@ -27,10 +29,10 @@ def percentile_interval(samples: np.ndarray) -> Interval:
 def normal_interval(values: np.ndarray) -> Interval:
     """Mean of independent values -+ 1.96 standard errors; NaN for fewer than two values.
 
-    >>> normal_interval(np.array([-1.0, 1.0]))
+    >>> {name: round(value, 6) for name, value in normal_interval(np.array([-1.0, 1.0])).items()}
     {'value_low': -1.96, 'value_high': 1.96}
     """
     if len(values) < 2:
         return dict(NO_INTERVAL)
-    mean, half = float(values.mean()), _NORMAL_QUANTILE * float(values.std(ddof=1)) / np.sqrt(len(values))
+    mean, half = float(values.mean()), _NORMAL_QUANTILE * float(values.std(ddof=1)) / math.sqrt(len(values))
     return {"value_low": mean - half, "value_high": mean + half}

@@ -78,7 +78,11 @@ class _Judged:
             others = sorted(set(self.table[column]) - {value})
             if others:
                 where = f"{self.path}, {column}"
-                faults.append(SCORES.fault("cell", where, f"{value} alone", listed([str(o) for o in others])))
+                faults.append(
+                    SCORES.fault(
+                        "cell", where, f"{value} alone", listed([str(other) or "an empty field" for other in others])
+                    )
+                )
         return faults
 
     def names(self, rule: str, column: str, expected: Collection) -> list[Fault]:

@@ -1,6 +1,7 @@
 """What a table holds, said once: its check, the catalog's columns and the documentation come from one schema."""
 
 import math
+import warnings
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -148,7 +149,9 @@ class TableSchema:
         numbers = [c.name for c in self.columns if c.kind in ("int", "float") and c.name in table.columns]
         table[numbers] = table[numbers].replace("", None)
         try:
-            return self.pandera().validate(table, lazy=True), []
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", FutureWarning)  # of pandas, at how pandera joins failures
+                return self.pandera().validate(table, lazy=True), []
         except pa.errors.SchemaErrors as error:
             table[numbers] = table[numbers].apply(pd.to_numeric, errors="coerce")
             return table, list(self._worded(_records(error.failure_cases), str(path)))

@@ -6,15 +6,15 @@ from fly64_assets.science.metrics.table_schema import Column, RowRule, TableSche
 from fly64_assets.science.records import SPLITS
 
 _CELL = (
-    Column(name="dose", kind="float", meaning="requested photons per pattern", low=0),
+    Column(name="dose", kind="float", meaning="requested photons per pattern", low=0.0),
     Column(name="view", kind="string", meaning="which positions were kept"),
     Column(name="split", kind="string", meaning="train or test side of the scan", values=SPLITS),
-    Column(name="seed", kind="int", meaning="study seed: of noise, thinning and initialisation", low=0),
+    Column(name="seed", kind="int", meaning="study seed: of noise, thinning and initialisation", low=0.0),
 )
 _CELL_KEY = tuple(column.name for column in _CELL)
 _METHOD = Column(name="method", kind="string", meaning="its name in the study")
 _STEP = Column(
-    name="step", kind="int", meaning="passes over the data, epochs or looks that the method had taken", low=0
+    name="step", kind="int", meaning="passes over the data, epochs or looks that the method had taken", low=0.0
 )
 _COMPARE_AGAIN = "Materialize comparison_metrics of this cell again."
 
@@ -57,7 +57,7 @@ SCORES = TableSchema(
         _optional("shift_y_px", "registration shift that was removed, rows"),
         _optional("ramp_x_rad_per_px", "phase ramp that was removed, along columns"),
         _optional("ramp_y_rad_per_px", "phase ramp that was removed, along rows"),
-        _optional("scale_abs", "magnitude of the complex scale that was removed", low=0),
+        _optional("scale_abs", "magnitude of the complex scale that was removed", low=0.0),
         _optional("scale_phase_rad", "phase of the complex scale that was removed", low=-3.1416, high=3.1416),
         Column(
             name="registration_ok",
@@ -100,7 +100,7 @@ COSTS = TableSchema(
         *_CELL,
         _METHOD,
         Column(name="metric", kind="string", meaning="which cost", values=tuple(COST_MEANINGS)),
-        _optional("value", "CPU-seconds, or patterns; empty: not measured", low=0),
+        _optional("value", "CPU-seconds, or patterns; empty: not measured", low=0.0),
     ),
     key=(*_CELL_KEY, "method", "metric"),
     remedy=_COMPARE_AGAIN,
@@ -114,9 +114,9 @@ CURVES = TableSchema(
         *_CELL,
         _METHOD,
         Column(
-            name="frequency_cycles_per_px", kind="float", meaning="centre of the ring, up to Nyquist", low=0, high=0.5
+            name="frequency_cycles_per_px", kind="float", meaning="centre of the ring, up to Nyquist", low=0.0, high=0.5
         ),
-        Column(name="frc", kind="float", meaning="real part of the correlation", low=-1, high=1),
+        Column(name="frc", kind="float", meaning="real part of the correlation", low=-1.0, high=1.0),
     ),
     key=(*_CELL_KEY, "method", "frequency_cycles_per_px"),
     remedy=_COMPARE_AGAIN,
@@ -130,7 +130,7 @@ TRACE = TableSchema(
         *_CELL,
         _METHOD,
         _STEP,
-        _optional("value", "phase SSIM; empty: the estimate was not finite", low=-1, high=1),
+        _optional("value", "phase SSIM; empty: the estimate was not finite", low=-1.0, high=1.0),
     ),
     key=(*_CELL_KEY, "method", "step"),
     remedy=_COMPARE_AGAIN,
@@ -144,7 +144,7 @@ TRACE_COSTS = TableSchema(
         *_CELL,
         _METHOD,
         _STEP,
-        Column(name="cpu_seconds", kind="float", meaning="process CPU time until then, imports apart", low=0),
+        Column(name="cpu_seconds", kind="float", meaning="process CPU time until then, imports apart", low=0.0),
     ),
     key=(*_CELL_KEY, "method", "step"),
     remedy=_COMPARE_AGAIN,
@@ -155,7 +155,7 @@ HISTORY = TableSchema(
     rule="history",
     meaning="One epoch of a training.",
     columns=(
-        Column(name="epoch", kind="int", meaning="passes over the training groups, from 1", low=1),
+        Column(name="epoch", kind="int", meaning="passes over the training groups, from 1", low=1.0),
         Column(
             name="train_loss",
             kind="float",
@@ -166,7 +166,7 @@ HISTORY = TableSchema(
             kind="float",
             meaning="the same on held-out patterns; the best epoch's weights are kept",
         ),
-        Column(name="learning_rate", kind="float", meaning="at the end of the epoch", low=0),
+        Column(name="learning_rate", kind="float", meaning="at the end of the epoch", low=0.0),
     ),
     key=("epoch",),
     remedy="Train this partition again.",

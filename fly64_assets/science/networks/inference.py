@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from jaxtyping import Complex64, Float32, Float64
 
-from fly64_assets.science.arrays import ComplexObject, ProbeModes
+from fly64_assets.science.arrays import ComplexObject, ExtendedObject, ProbeModes
 from fly64_assets.science.networks.bundle import Bundle, read_bundle
 from fly64_assets.science.networks.layouts import GroupLayout
 from fly64_assets.science.networks.stitching import merge_canvases
@@ -15,6 +15,7 @@ from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, P
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, to_fft_order
 from fly64_assets.science.physics.scan_canvas import ScanCanvas
 from fly64_assets.science.records import Measurement, Progress, ProgressListener, ignore_progress
+from fly64_assets.science.torch_runtime import without_gradients
 
 _BATCH_GROUPS = 16
 
@@ -36,10 +37,9 @@ def read_bundle_for(bundle_path: Path, measurement: Measurement) -> Bundle:
     return bundle
 
 
-@torch.inference_mode()
 def estimate_objects(
     bundle: Bundle, measurement: Measurement, *, progress: ProgressListener = ignore_progress
-) -> Iterator[tuple[int, ComplexObject]]:
+) -> Iterator[tuple[int, ExtendedObject]]:
     """Reconstruct the object of a measurement with a trained bundle.
 
     A network of gridsize 2 sees the whole scan on one canvas, and there is an object after each of its stages. One of
@@ -50,10 +50,16 @@ def estimate_objects(
         measurement: counts, probe and positions.
         progress: told after every stage or batch; may raise to cancel.
 
-    Yields:
+    Returns:
         Looks at the data so far, and the object, 1 where nothing was lit; on the measurement's grid, extended at its
         end where the canvas sticks out of it. The last one is the result.
     """
+    return without_gradients(_objects(bundle, measurement, progress))
+
+
+def _objects(
+    bundle: Bundle, measurement: Measurement, progress: ProgressListener
+) -> Iterator[tuple[int, ExtendedObject]]:
     trained = bundle.manifest.network
     if trained.gridsize == 1:
         yield trained.stages, _stitched(bundle, measurement, progress)

@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Complex64
 from scipy.fft import next_fast_len
 
-from fly64_assets.science.arrays import ComplexObject
+from fly64_assets.science.arrays import ExtendedObject
 from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_frame, to_fft_order
 from fly64_assets.science.records import Measurement
@@ -60,13 +60,13 @@ class ScanCanvas:
         rows, columns = self.object_shape
         return max(rows, self.rows.stop), max(columns, self.columns.stop)
 
-    def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 h w"]) -> ComplexObject:
+    def on_object_grid(self, canvas: Complex64[torch.Tensor, "1 h w"]) -> ExtendedObject:
         """The canvas on the object grid, extended at its end to hold the whole canvas; 1 outside the canvas."""
         whole = np.ones(self.extended_shape, np.complex64)
         whole[self.rows, self.columns] = canvas[0].cpu().numpy()
         return whole
 
-    def from_object_grid(self, object: ComplexObject) -> Complex64[torch.Tensor, "1 h w"]:
+    def from_object_grid(self, object: ExtendedObject) -> Complex64[torch.Tensor, "1 h w"]:
         """The canvas of an object: the inverse of :meth:`on_object_grid`; 1 where the object does not reach.
 
         Args:

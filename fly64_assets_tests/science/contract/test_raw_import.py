@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -8,6 +10,7 @@ from fly64_assets.science.contract import (
     import_raw,
     read_dataset,
     validate_dataset,
+    write_npz,
 )
 from fly64_assets.science.physics.diffraction import diffraction_intensity, extract_patches
 from fly64_assets_tests.science.small_scan import small_scan
@@ -75,6 +78,18 @@ def test_unknown_objects_are_flat_and_said_so(tmp_path, counted):
     assert (data.object == 1).all()
     assert np.sum(np.abs(data.measurement.probe) ** 2) == pytest.approx(1, abs=1e-5)
     assert any("no objectGuess" in note for note in summary.notes)
+
+
+def test_the_origin_of_older_files_is_read(tmp_path, counted):
+    counts, common, _ = counted
+    np.savez(tmp_path / "raw.npz", **common, diff3d=counts)
+    import_raw(tmp_path / "raw.npz", tmp_path / "out.npz")
+    with np.load(tmp_path / "out.npz") as file:
+        arrays = dict(file)
+    old = json.loads(str(arrays["metadata"])) | {"object_origin": "pty_chi_reference"}
+    write_npz(tmp_path / "old.npz", arrays | {"metadata": np.array(json.dumps(old))})
+    assert read_dataset(tmp_path / "old.npz").metadata["object_origin"] == "reference"
+    assert validate_dataset(tmp_path / "old.npz") == []
 
 
 def test_negative_positions_are_moved_onto_the_grid(tmp_path, counted):

@@ -40,6 +40,20 @@ def test_products_survive_bit_for_bit(tmp_path, reconstruction):
     assert (tmp_path / "a.h5").read_bytes() == (tmp_path / "b.h5").read_bytes()
 
 
+@pytest.mark.parametrize("beyond", [(0, 1), (2, 0), (3, 2)])
+def test_what_lies_beyond_the_grid_survives_bit_for_bit_beside_the_object(tmp_path, reconstruction, beyond):
+    extended = np.pad(reconstruction.object, [(0, each) for each in beyond], constant_values=2 - 1j)
+    write_product(tmp_path / "a.h5", dataclasses.replace(reconstruction, extended=extended))
+    found = read_product(tmp_path / "a.h5")
+    assert np.array_equal(found.object, reconstruction.object)
+    assert np.array_equal(found.extended, extended)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["fly64_columns_beyond"]
+        file["fly64_columns_beyond"] = np.zeros((1, 1), np.complex64)
+    with pytest.raises(ForeignFileError, match="do not fit the object"):
+        read_product(tmp_path / "a.h5")
+
+
 def test_a_network_has_no_losses(tmp_path, reconstruction):
     bare = dataclasses.replace(reconstruction, loss_epochs=(), loss_values=(), comments="")
     write_product(tmp_path / "a.h5", bare)

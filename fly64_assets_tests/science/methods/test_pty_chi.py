@@ -20,8 +20,9 @@ from fly64_assets.science.metrics.alignment import align
 from fly64_assets.science.metrics.illuminated_region import illuminated_region
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
 from fly64_assets.science.physics.diffraction import diffraction_intensity, extract_patches
-from fly64_assets.science.records import Measurement, Progress, Reconstruction, Scan
+from fly64_assets.science.records import Dataset, Measurement, Progress, Reconstruction, Scan
 from fly64_assets.science.torch_runtime import require_torch
+from fly64_assets_tests.science.methods.quick_cell import phase_ssim, quick_cell
 from fly64_assets_tests.science.metrics import cells
 
 TRUTH = cells.truth()
@@ -355,3 +356,31 @@ def test_the_step_of_a_pie_shrinks_as_patches_of_a_batch_pile_up() -> None:
     assert safe_step(data, spread.model_copy(update={"batch_size": 1})) == 1
     plain = PtyChiOptions(algorithm="ePIE", alpha=0.8, batching="compact").resolved()
     assert safe_step(data, plain) == pytest.approx(1 / piled_up(data, 0.8 * intensity), rel=1e-3)
+
+
+@pytest.fixture(scope="module")
+def dense_cell(tmp_path_factory: pytest.TempPathFactory) -> Dataset:
+    """Where compact batches of a PIE overshoot most."""
+    return quick_cell(tmp_path_factory.mktemp("quick"), 1e4, "dense")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("algorithm", DEFAULTS)
+@pytest.mark.usefixtures("in_process")
+def test_the_defaults_of_every_algorithm_are_safe(algorithm: str, dense_cell: Dataset) -> None:
+    """Finite, above flat, and not below its own half-time value; the whole table is bench_pty_chi's."""
+    flat, *_, half, _, end = estimates(dense_cell.measurement, PtyChiOptions(algorithm=algorithm, epochs=16))
+    assert (half.step, end.step) == (8, 16)
+    at_start, at_half, at_end = (phase_ssim(each.object, dense_cell) for each in (flat, half, end))
+    assert at_end > at_start + 0.2
+    assert at_end > at_half - 0.02
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("in_process")
+def test_a_pie_diverges_without_the_safe_step_and_not_with_it(dense_cell: Dataset) -> None:
+    compact = {"algorithm": "rPIE", "epochs": 6, "batching": "compact", "batch_size": 128, "alpha": 0.1}
+    data = dense_cell.measurement
+    unsafe, safe = (result(data, PtyChiOptions.model_validate({**compact, **step})) for step in ({"step_size": 1}, {}))
+    assert unsafe.loss > 100 * safe.loss
+    assert phase_ssim(safe.object, dense_cell) > 0.2

@@ -4,10 +4,7 @@ import numpy as np
 import pytest
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.pty_chi import PTY_CHI, PtyChiOptions
-from fly64_assets.science.methods.record import Given
-from fly64_assets.science.networks.inference import reconstruct_with_network
-from fly64_assets.science.options import RefineOptions
+from fly64_assets.science.methods.record import METHOD_KINDS, Given
 from fly64_assets_tests.science.networks.test_inference import bundle_file
 from fly64_assets_tests.science.networks.test_training import write_dataset
 
@@ -28,17 +25,19 @@ def measurements(tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("method", "gridsize", "refine"),
-    [("pinn", 2, None), ("pinn_refined", 2, RefineOptions()), ("baseline", 1, None)],
+    ("kind", "gridsize", "options"),
+    [
+        ("unrolled", 2, {}),
+        ("supervised", 1, {}),
+        ("map", None, {}),
+        ("pty_chi", None, {"epochs": 2, "batch_size": 64}),
+    ],
 )
-def test_networks_see_no_truth(measurements, tmp_path, method, gridsize, refine):
-    bundle = bundle_file(tmp_path / "wts.h5.zip", gridsize)
-    honest, blinded = (reconstruct_with_network(bundle, m, method=method, refine=refine) for m in measurements)
-    np.testing.assert_array_equal(honest.object, blinded.object)
-
-
-def test_pty_chi_sees_no_truth(measurements):
-    options = PtyChiOptions(epochs=2, batch_size=64)
-    honest, blinded = ([*PTY_CHI.reconstruct(m, options, Given(seed=1))][-1] for m in measurements)
-    np.testing.assert_array_equal(honest.object, blinded.object)
-    assert honest.loss == blinded.loss
+def test_no_estimate_sees_the_truth(measurements, tmp_path, kind, gridsize, options):
+    bundle = None if gridsize is None else bundle_file(tmp_path / "wts.h5.zip", gridsize)
+    record = METHOD_KINDS.get(kind)
+    given = Given(seed=1, bundle=bundle)
+    found = [list(record.reconstruct(m, record.options(**options), given)) for m in measurements]
+    for honest, blinded in zip(*found, strict=True):
+        np.testing.assert_array_equal(honest.object, blinded.object)
+        assert honest.loss == blinded.loss

@@ -2,14 +2,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fly64_assets.science.metrics import scoring
-from fly64_assets.science.metrics.scoring import CURVE_COLUMNS, TABLE_COLUMNS, CellScores, score_cell
+from fly64_assets.science.metrics.cell_scores import CURVE_COLUMNS, TABLE_COLUMNS, CellScores
+from fly64_assets.science.metrics.explanation import WORSE_THAN_FLAT_NOTE, Explanation
+from fly64_assets.science.metrics.likelihood import nll_per_pattern
+from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.options import ScoringOptions
-from fly64_assets.science.records import METHODS
 from fly64_assets_tests.science.metrics import cells
 
 DATASET, SCAN = cells.cell()
 TRUTH = cells.truth()
+METHODS = ("wide", "narrow", "map", "rpie")
 BARE = ScoringOptions(bootstrap_samples=0, bound_patches=0)
 SENSITIVE = [
     (name, part)
@@ -47,17 +49,14 @@ def noisy(size: float, seed: int = 0) -> np.ndarray:
 @pytest.fixture(scope="module")
 def full() -> CellScores:
     images = {method: noisy(0.05 * (k + 1), seed=k) for k, method in enumerate(METHODS)}
-    return scored(
-        images, ScoringOptions(bootstrap_samples=50, bound_patches=1), costs={"pinn": {"cpu_seconds_train": 7.0}}
-    )
+    return scored(images, ScoringOptions(bootstrap_samples=50, bound_patches=1))
 
 
 def test_table_holds_every_method_metric_and_part(full: CellScores) -> None:
     assert tuple(full.table.columns) == TABLE_COLUMNS
     assert set(full.table.method) == {*METHODS, "flat", "truth", "bound"}
-    expected = {*SENSITIVE, ("frc50", "complex"), ("excess_nll", ""), ("cpu_seconds_reconstruct", "")}
-    assert set(values(full, "pty_chi")) == expected
-    assert values(full, "pinn")["cpu_seconds_train", ""] == 7.0
+    expected = {*SENSITIVE, ("frc50", "complex"), ("excess_nll", "")}
+    assert all(set(values(full, method)) == expected for method in (*METHODS, "flat", "truth"))
     assert set(values(full, "bound")) == {("photons_per_object_pixel", ""), ("phase_bound_rms", "phase")}
     assert not full.table.duplicated(["method", "metric", "part"]).any()
     assert set(full.table[["dose", "view", "split", "seed"]].itertuples(index=False, name=None)) == {
@@ -74,7 +73,7 @@ def test_intervals_hold_the_values(full: CellScores) -> None:
 def test_curves_and_pairs_come_for_every_method(full: CellScores) -> None:
     assert tuple(full.frc_curves.columns) == CURVE_COLUMNS
     assert set(full.frc_curves.method) == set(METHODS) == set(full.aligned)
-    pair = full.aligned["pinn"]
+    pair = full.aligned["wide"]
     assert pair.image.shape == pair.truth.shape == pair.phase_rad.shape == pair.mask.shape
     x, y = pair.corner_xy_px
     assert pair.truth_amplitude[3, 4] == pytest.approx(abs(TRUTH[y + 3, x + 4]))
@@ -82,15 +81,15 @@ def test_curves_and_pairs_come_for_every_method(full: CellScores) -> None:
 
 
 def test_bound_is_below_the_error_of_an_unbiased_noisy_image(full: CellScores) -> None:
-    assert 0 < values(full, "bound")["phase_bound_rms", "phase"] < values(full, "pinn_refined")["rmse", "phase"]
+    assert 0 < values(full, "bound")["phase_bound_rms", "phase"] < values(full, "narrow")["rmse", "phase"]
 
 
 def test_swapping_two_files_swaps_their_rows_exactly() -> None:
     options = ScoringOptions(bootstrap_samples=20, bound_patches=0)
     one, two = noisy(0.05), cells.blurred(TRUTH, 1.5)
-    first = scored({"pinn": one, "pty_chi": two}, options).table
-    second = scored({"pinn": two, "pty_chi": one}, options).table
-    swapped = second.assign(method=second.method.replace({"pinn": "pty_chi", "pty_chi": "pinn"}))
+    first = scored({"wide": one, "rpie": two}, options).table
+    second = scored({"wide": two, "rpie": one}, options).table
+    swapped = second.assign(method=second.method.replace({"wide": "rpie", "rpie": "wide"}))
     order = ["method", "metric", "part"]
     pd.testing.assert_frame_equal(
         first.sort_values(order).reset_index(drop=True),
@@ -111,10 +110,10 @@ def test_sanity_rows(full: CellScores) -> None:
 
 
 def test_a_flat_reconstruction_scores_nothing_even_behind_a_ramp() -> None:
-    found = scored({"pinn": cells.moved(np.full_like(TRUTH, 2.0), (0, 0), (0.1, 0.05))})
-    scores = values(found, "pinn")
+    found = scored({"wide": cells.moved(np.full_like(TRUTH, 2.0), (0, 0), (0.1, 0.05))})
+    scores = values(found, "wide")
     assert scores["pearson", "amplitude"] == scores["pearson", "phase"] == scores["frc50", "complex"] == 0
-    assert "constant" in found.failures["pinn"]
+    assert "constant" in found.failures["wide"]
 
 
 def gauge_cases(count: int) -> None:
@@ -161,11 +160,11 @@ def test_noise_worsens_every_score() -> None:
 
 
 def test_blur_worsens_every_score_but_the_ring_correlation() -> None:
-    found = scored({"pinn": cells.blurred(TRUTH, 0.7), "pty_chi": cells.blurred(TRUTH, 2.0)})
-    better, worse = values(found, "pinn"), values(found, "pty_chi")
+    found = scored({"wide": cells.blurred(TRUTH, 0.7), "rpie": cells.blurred(TRUTH, 2.0)})
+    better, worse = values(found, "wide"), values(found, "rpie")
     for key in [*SENSITIVE, ("excess_nll", "")]:
         assert (better[key] > worse[key]) == (key[0] in HIGHER_IS_BETTER), key
-    curve = found.frc_curves[(found.frc_curves.method == "pinn") & (found.frc_curves.frequency_cycles_per_px < 0.25)]
+    curve = found.frc_curves[(found.frc_curves.method == "wide") & (found.frc_curves.frequency_cycles_per_px < 0.25)]
     assert curve.frc.min() > 0.97
 
 
@@ -190,15 +189,15 @@ def test_fitting_the_noise_shows_as_negative_excess() -> None:
         change = np.zeros_like(image)
         change[tuple(rng.integers(40, 88, 2))] = 0.05 * np.exp(2j * np.pi * rng.random())
         pair = {str(sign): cells.reconstruction(trials[-1] + sign * change) for sign in (-1, 0, 1)}
-        sums = {name: nll.sum() for name, nll in scoring.nll_per_pattern(measurement, pair).items()}
+        sums = {name: nll.sum() for name, nll in nll_per_pattern(measurement, pair).items()}
         trials.append(pair[min(sums, key=sums.get)].object)
-    assert values(scored({"pinn": trials[-1]}), "pinn")["excess_nll", ""] < 0
+    assert values(scored({"wide": trials[-1]}), "wide")["excess_nll", ""] < 0
 
 
 def test_registration_failure_is_said_and_scored_all_the_same() -> None:
-    found = scored({"pinn": cells.moved(TRUTH, (12.0, 0.0), (0.0, 0.0)), "pty_chi": noisy(0.1)})
-    assert set(found.failures) == {"pinn"}
-    rows = found.table[(found.table.method == "pinn") & (found.table.metric == "ssim")]
+    found = scored({"wide": cells.moved(TRUTH, (12.0, 0.0), (0.0, 0.0)), "rpie": noisy(0.1)})
+    assert set(found.failures) == {"wide"}
+    rows = found.table[(found.table.method == "wide") & (found.table.metric == "ssim")]
     assert not rows.registration_ok.any()
     assert rows.note.str.contains("not registered").all()
     assert rows.value.notna().all()
@@ -207,10 +206,10 @@ def test_registration_failure_is_said_and_scored_all_the_same() -> None:
 def test_values_that_are_not_finite_fail_their_own_rows_only() -> None:
     spoiled = TRUTH.copy()
     spoiled[64, 64] = np.nan
-    found = scored({"pinn": spoiled, "pty_chi": noisy(0.1)})
-    assert "not finite" in found.failures["pinn"]
-    assert np.isnan(values(found, "pinn")["ssim", "phase"])
-    assert np.isfinite(values(found, "pty_chi")["ssim", "phase"])
+    found = scored({"wide": spoiled, "rpie": noisy(0.1)})
+    assert "not finite" in found.failures["wide"]
+    assert np.isnan(values(found, "wide")["ssim", "phase"])
+    assert np.isfinite(values(found, "rpie")["ssim", "phase"])
 
 
 def test_phases_beyond_a_turn_are_followed() -> None:
@@ -219,20 +218,66 @@ def test_phases_beyond_a_turn_are_followed() -> None:
     steep = (np.abs(TRUTH) * np.exp(9j * np.exp(-(x**2 + y**2) / 800))).astype(np.complex64)
     dataset = type(DATASET)(DATASET.measurement, steep, None, DATASET.scan_index, {})
     found = score_cell(
-        {"pinn": cells.reconstruction(steep * np.exp(2j))},
+        {"wide": cells.reconstruction(steep * np.exp(2j))},
         dataset, SCAN, BARE, dose=1e4, view="dense", split="train", seed=1, rng=np.random.default_rng(0),
     )  # fmt: skip
-    pair = found.aligned["pinn"]
+    pair = found.aligned["wide"]
     assert np.ptp(pair.truth_phase_rad) > 8
     assert pair.phase_rad == pytest.approx(pair.truth_phase_rad, abs=1e-3)
 
 
 def test_another_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="pinn has an object of"):
-        scored({"pinn": TRUTH[1:]})
+    with pytest.raises(ValueError, match="wide has an object of"):
+        scored({"wide": TRUTH[1:]})
 
 
 def test_same_seed_same_table() -> None:
     options = ScoringOptions(bootstrap_samples=10, bound_patches=1)
-    first, second = (scored({"pinn": noisy(0.1)}, options, seed=4).table for _ in range(2))
+    first, second = (scored({"wide": noisy(0.1)}, options, seed=4).table for _ in range(2))
     pd.testing.assert_frame_equal(first, second, check_exact=True)
+
+
+def diverging(scale: float) -> np.ndarray:
+    """An object as an iterative solver leaves it that has run away."""
+    return (scale * noisy(0.5)).astype(np.complex64)
+
+
+DIVERGED = Explanation("diverged", 2e19, -3.0, reason="2e+19 nats per photon, a flat object -3")
+
+
+@pytest.mark.parametrize("scale", [2e11, 1e20, 1e30])
+def test_a_diverged_method_has_its_likelihood_and_no_image_scores(scale: float) -> None:
+    images = {"wide": noisy(0.1), "rpie": diverging(scale), "map": noisy(0.05)}
+    found = scored(images, explanations={"rpie": DIVERGED, "map": Explanation("explained", -5.0, -3.0)})
+    rows = found.table[found.table.method == "rpie"]
+    of_image = rows[rows.metric != "excess_nll"]
+    assert len(of_image) == len(SENSITIVE) + 1
+    assert of_image[["value", "value_low", "value_high"]].isna().all(axis=None)
+    assert rows.note.str.startswith("diverged: 2e+19 nats").all()
+    assert found.failures == {"rpie": DIVERGED.note}
+    assert set(found.aligned) == set(found.frc_curves.method) == {"wide", "map"}
+    excess = rows[rows.metric == "excess_nll"]
+    assert excess.value.item() > 1e20 if scale == 2e11 else np.isnan(excess.value.item())
+    alone = scored({"wide": images["wide"], "map": images["map"]}).table
+    others = found.table[found.table.method != "rpie"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(others, alone, check_exact=True)
+
+
+def test_a_likelihood_that_is_not_finite_is_said_in_its_row() -> None:
+    row = scored({"rpie": diverging(1e30)}).table.query("method == 'rpie' and metric == 'excess_nll'")
+    assert row.value.isna().all()
+    assert "not finite" in row.note.item()
+
+
+def test_a_runaway_that_nobody_judged_is_scored_without_a_warning() -> None:
+    assert np.isfinite(values(scored({"rpie": diverging(2e11)}), "rpie")["ssim", "phase"])
+
+
+def test_a_learned_method_below_flat_is_scored_and_marked() -> None:
+    judged = {"wide": Explanation("worse than flat", -2.0, -3.0, reason="-2 nats per photon, a flat object -3")}
+    marked, plain = scored({"wide": noisy(0.1)}, explanations=judged), scored({"wide": noisy(0.1)})
+    assert values(marked, "wide") == values(plain, "wide")
+    assert marked.failures == {}
+    assert set(marked.aligned) == {"wide"}
+    assert (marked.table[marked.table.method == "wide"].note == WORSE_THAN_FLAT_NOTE).all()
+    assert not marked.table[marked.table.method != "wide"].note.str.contains(WORSE_THAN_FLAT_NOTE).any()

@@ -1,10 +1,8 @@
-from dataclasses import replace
-
 import numpy as np
 import pytest
 
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.metrics.trace import score_snapshots
+from fly64_assets.science.metrics.trace import score_trace
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets_tests.science.metrics import cells
 
@@ -13,32 +11,30 @@ TRUTH = cells.truth()
 OPTIONS = ScoringOptions(bootstrap_samples=5, bound_patches=0)
 
 
-def test_a_snapshot_scores_what_the_same_object_scores_as_a_result() -> None:
+def test_an_estimate_scores_what_the_same_object_scores_as_a_result() -> None:
     rng = np.random.default_rng(0)
     images = [np.ones_like(TRUTH), *(TRUTH + cells.complex_noise(TRUTH.shape, size, rng) for size in (0.3, 0.05))]
     images[1] = cells.moved(images[1], (2.3, -1.1), (0.02, 0.0), 2j)
-    steps = [
-        replace(cells.reconstruction(image), cpu_seconds=float(k), loss_epochs=tuple(range(1, k + 1)))
-        for k, image in enumerate(images)
-    ]
-    found = score_snapshots(steps, DATASET, SCAN, OPTIONS)
-    assert found["epochs"].tolist() == [0, 1, 2]
-    assert found["cpu_seconds"].tolist() == [0.0, 1.0, 2.0]
+    estimates = dict(zip((20, 0, 7), map(cells.reconstruction, (images[2], images[0], images[1])), strict=True))
+    found = score_trace(estimates, DATASET, SCAN, OPTIONS)
+    assert list(found.columns) == ["step", "value"]
+    assert found["step"].tolist() == [0, 7, 20]
     labels = {"dose": 1e4, "view": "dense", "split": "test", "seed": 1, "rng": np.random.default_rng(3)}
-    table = score_cell({str(k): step for k, step in enumerate(steps)}, DATASET, SCAN, OPTIONS, **labels).table
+    table = score_cell({str(k): step for k, step in estimates.items()}, DATASET, SCAN, OPTIONS, **labels).table
     ssim = table[(table["metric"] == "ssim") & (table["part"] == "phase")].set_index("method")["value"]
-    assert found["value"].tolist() == [ssim[str(k)] for k in range(3)]
+    assert found["value"].tolist() == [ssim["0"], ssim["7"], ssim["20"]]
     assert found["value"][0] < found["value"][1] < found["value"][2]
 
 
-def test_a_snapshot_that_is_not_finite_has_no_value_and_spoils_no_other() -> None:
+def test_an_estimate_that_is_not_finite_has_no_value_and_spoils_no_other() -> None:
     spoiled = TRUTH.copy()
     spoiled[5, 5] = np.inf
-    values = score_snapshots([cells.reconstruction(spoiled), cells.reconstruction(TRUTH)], DATASET, SCAN, OPTIONS)
-    assert np.isnan(values["value"][0])
-    assert values["value"][1] == pytest.approx(1)
+    estimates = {0: cells.reconstruction(spoiled), 1: cells.reconstruction(TRUTH)}
+    values = score_trace(estimates, DATASET, SCAN, OPTIONS)["value"]
+    assert np.isnan(values[0])
+    assert values[1] == pytest.approx(1)
 
 
-def test_a_snapshot_on_another_grid_is_refused() -> None:
-    with pytest.raises(ValueError, match="snapshot 1 has an object of"):
-        score_snapshots([cells.reconstruction(TRUTH), cells.reconstruction(TRUTH[1:])], DATASET, SCAN, OPTIONS)
+def test_an_estimate_on_another_grid_is_refused() -> None:
+    with pytest.raises(ValueError, match="step 4 has an object of"):
+        score_trace({0: cells.reconstruction(TRUTH), 4: cells.reconstruction(TRUTH[1:])}, DATASET, SCAN, OPTIONS)

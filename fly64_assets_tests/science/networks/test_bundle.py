@@ -17,13 +17,14 @@ import pytest
 import torch
 
 from fly64_assets.science.networks import bundle_archive
-from fly64_assets.science.networks.bundle import BundleError, NetworkRecord, inspect_bundle, read_bundle, write_bundle
+from fly64_assets.science.networks.bundle import BundleError, TrainedNetwork, inspect_bundle, read_bundle, write_bundle
 from fly64_assets.science.networks.bundle_format import CHECKPOINT, MANIFEST, MEMBERS, WEIGHTS, encode_plain
-from fly64_assets.science.networks.unrolled import UnrolledNetwork
+from fly64_assets.science.networks.unrolled import unrolled_network
 
 SIZE = 16
-NETWORK = NetworkRecord(
-    kind="pinn",
+NETWORK = TrainedNetwork(
+    builder="unrolled_unet",
+    learns_from="counts",
     stages=1,
     width=2,
     gridsize=2,
@@ -37,7 +38,7 @@ NETWORK = NetworkRecord(
 
 def write(path, seed=0, weights=None, network=NETWORK):
     torch.manual_seed(seed)
-    weights = UnrolledNetwork(1, 2).state_dict() if weights is None else weights
+    weights = unrolled_network(1, 2).state_dict() if weights is None else weights
     probe = np.random.default_rng(0).standard_normal((1, SIZE, SIZE)).astype(np.complex64)
     provenance = {"dose": 1e3, "view": "dense", "dataset_sha256": "0" * 64, "parameter_hash": "1" * 64}
     write_bundle(
@@ -113,7 +114,7 @@ def edit_manifest(**changes):
 
 def test_a_round_trip_is_exact(good):
     torch.manual_seed(0)
-    original = UnrolledNetwork(1, 2).state_dict()
+    original = unrolled_network(1, 2).state_dict()
     found = read_bundle(good)
     assert set(found.weights) == set(original)
     for name, value in found.network().state_dict().items():
@@ -150,6 +151,24 @@ def test_other_readers_find_plain_parameters_and_a_state_dict(good):
     assert set(checkpoint) == {"state_dict", "hyper_parameters", "epoch", "global_step"}
 
 
+@pytest.mark.parametrize(("learns_from", "model_type"), [("counts", "pinn"), ("truth", "supervised")])
+def test_other_readers_are_told_what_the_network_learned_from(tmp_path, learns_from, model_type):
+    network = NETWORK.model_copy(update={"learns_from": learns_from})
+    members = members_of(write(tmp_path / "wts.h5.zip", network=network))
+    strings = [
+        value for op, value, _ in pickletools.genops(members["autoencoder/params.dill"]) if op.name == "BINUNICODE"
+    ]
+    assert strings[strings.index("model_type") + 1] == model_type
+
+
+def test_reading_draws_no_random_numbers(good):
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    read_bundle(good).network()
+    assert torch.equal(torch.rand(3), expected)
+
+
 def test_plain_encoding_reads_back_equal():
     value = {"a": [1, -1, 0, 255, 2**40, -(2**33)], "b": {"c": 1.5, "d": None, "e": True, "f": "ü"}, "g": []}
     code = "import pickle, sys; print(pickle.loads(sys.stdin.buffer.read()))"  # a reader of the plain kind
@@ -160,7 +179,7 @@ def test_plain_encoding_reads_back_equal():
 
 
 def test_weights_that_do_not_fit_are_not_written(tmp_path):
-    weights = UnrolledNetwork(1, 2).state_dict()
+    weights = unrolled_network(1, 2).state_dict()
     weights["stages.0.step"] = torch.tensor(float("nan"))
     with pytest.raises(BundleError, match=r"stages.0.step: 1 of 1 values are not finite"):
         write(tmp_path / "wts.h5.zip", weights=weights)
@@ -353,6 +372,14 @@ ATTACKS = {
         lambda good: altered(good, MANIFEST, edit_manifest(network__stages=2), sealed=False),
         r"missing \['stages.1",
     ),
+    "manifest of a network that nobody installed": (
+        lambda good: altered(good, MANIFEST, edit_manifest(network__builder="unrolled_unit"), sealed=False),
+        r"manifest.json: network.builder: unknown network 'unrolled_unit'; did you mean 'unrolled_unet'",
+    ),
+    "manifest that names a module to import": (
+        lambda good: altered(good, MANIFEST, edit_manifest(network__builder="os:system"), sealed=False),
+        r"manifest.json: network.builder: String should match pattern",
+    ),
     "manifest that omits a member": (
         lambda good: altered(good, MANIFEST, edit_manifest(members={}), sealed=False),
         r"lists members \[\], expected",
@@ -413,7 +440,7 @@ def test_sealed_code_is_never_looked_at(good, monkeypatch):
     pack(good, seal(members))
     for module, name in ((os, "system"), (torch, "load")):
         monkeypatch.setattr(module, name, lambda *_, **__: pytest.fail("unpickled"))
-    assert set(read_bundle(good).weights) == set(UnrolledNetwork(1, 2).state_dict())
+    assert set(read_bundle(good).weights) == set(unrolled_network(1, 2).state_dict())
 
 
 def test_a_file_beyond_the_limit_is_refused_unread(good, monkeypatch):

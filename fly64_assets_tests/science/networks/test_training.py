@@ -12,14 +12,17 @@ from unittest import mock
 
 import numpy as np
 import pytest
+import torch
 
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.contract.dataset_file import DatasetWriter
 from fly64_assets.science.networks.bundle import read_bundle
-from fly64_assets.science.networks.lightning_modules import Checkpoint
-from fly64_assets.science.networks.training import CHECKPOINT_FILE, train_network
-from fly64_assets.science.options import TrainingOptions, ViewOptions
+from fly64_assets.science.networks.lightning_modules import Checkpoint, MovingAverage
+from fly64_assets.science.networks.training import CHECKPOINT_FILE, TrainingJob, train_network
+from fly64_assets.science.networks.training_task import TrainingTask
+from fly64_assets.science.options import ExecutionOptions, TrainingOptions, ViewOptions
 from fly64_assets.science.physics.diffraction import extract_patches
+from fly64_assets.science.registry import RegistryError
 from fly64_assets.science.torch_runtime import require_torch
 from fly64_assets_tests.science.networks.measurements import measure, truth
 
@@ -28,8 +31,8 @@ require_torch()
 from lightning.pytorch import LightningModule, Trainer  # noqa: E402
 
 CHILD = [sys.executable, "-m", "fly64_assets_tests.science.networks.test_training"]
-PINN = ViewOptions(gridsize=2, network="pinn")
-SUPERVISED = ViewOptions(gridsize=1, network="supervised")
+GROUPS = ViewOptions(gridsize=2)
+SINGLES = ViewOptions(gridsize=1)
 QUICK = TrainingOptions(epochs=3, groups_per_epoch=16, batch_size=8, width=4)
 
 
@@ -57,10 +60,11 @@ def dataset(tmp_path_factory):
     return write_dataset(tmp_path_factory.mktemp("view") / "train.npz")
 
 
-def train(dataset, work_dir, *, view=PINN, options=QUICK, seed=1, **more):
-    return train_network(
-        dataset, view=view, training=options, seed=seed, work_dir=work_dir, provenance={"dose": 1e4}, **more
+def train(dataset, work_dir, *, view=GROUPS, options=QUICK, seed=1, learns_from="counts", **more):
+    task = TrainingTask(
+        source=dataset, view=view, seed=seed, work_dir=work_dir, provenance={"method": "mine", "dose": 1e4}, **more
     )
+    return train_network(task, options, learns_from=learns_from)
 
 
 def digest(result):
@@ -93,7 +97,7 @@ def test_the_bundle_holds_probe_scale_and_provenance(trained):
     bundle, measurement = read_bundle(trained.bundle_path), measure(1e4)
     np.testing.assert_array_equal(bundle.probe, measurement.probe)
     assert bundle.manifest.network.counts_scale == measurement.counts_scale
-    assert bundle.manifest.provenance == {"dose": 1e4}
+    assert bundle.manifest.provenance == {"method": "mine", "dose": 1e4}
 
 
 def test_another_process_trains_the_same_bytes_and_another_seed_others(dataset, trained, tmp_path):
@@ -165,7 +169,7 @@ def test_sigterm_stops_within_ten_seconds_and_leaves_no_bundle(dataset, tmp_path
     assert not (tmp_path / "wts.h5.zip").exists()
 
 
-def test_the_truth_does_not_reach_the_pinn(dataset, trained, tmp_path):
+def test_the_truth_does_not_reach_a_network_that_learns_from_counts(dataset, trained, tmp_path):
     """Noise in place of objectGuess and Y: weights bit-identical."""
     rng = np.random.default_rng(0)
     source = read_dataset(dataset)
@@ -180,21 +184,77 @@ def test_the_truth_does_not_reach_the_pinn(dataset, trained, tmp_path):
     assert all(np.array_equal(found[name], expected[name]) for name in expected)
 
 
-def test_the_supervised_network_learns_from_the_patches(dataset, tmp_path):
-    found = train(dataset, tmp_path / "a", view=SUPERVISED)
+@pytest.mark.parametrize("view", [SINGLES, GROUPS])
+def test_a_network_that_learns_from_the_truth_depends_on_the_patches(dataset, tmp_path, view):
+    found = train(dataset, tmp_path / "a", view=view, learns_from="truth")
     assert found.verdicts["learned"]["passed"]
-    assert read_bundle(found.bundle_path).manifest.network.kind == "supervised"
+    described = read_bundle(found.bundle_path).manifest.network
+    assert (described.builder, described.learns_from) == ("unrolled_unet", "truth")
     noise = np.random.default_rng(0).standard_normal((len(measure().positions_xy_px), 32, 32)).astype(np.complex64)
-    other = train(write_dataset(tmp_path / "other.npz", patches=noise), tmp_path / "b", view=SUPERVISED)
+    blinded = write_dataset(tmp_path / "other.npz", patches=noise)
+    other = train(blinded, tmp_path / "b", view=view, learns_from="truth")
     weights = [
         read_bundle(result.bundle_path).weights["stages.1.correct.enter.0.0.weight"] for result in (found, other)
     ]
     assert not np.array_equal(*weights)
 
 
-def test_worker_processes_do_not_change_the_result(dataset, trained, tmp_path):
-    options = QUICK.model_copy(update={"num_workers": 1, "logger": "none", "checkpointing": False})
-    assert digest(train(dataset, tmp_path, options=options)) == digest(trained)
+def test_stages_and_width_are_those_of_the_options(dataset, tmp_path):
+    options = QUICK.model_copy(update={"epochs": 1, "stages": 3, "width": 6})
+    bundle = read_bundle(train(dataset, tmp_path, options=options).bundle_path)
+    assert (bundle.manifest.network.stages, bundle.manifest.network.width) == (3, 6)
+    assert len(bundle.network().stages) == 3
+    assert bundle.weights["stages.0.correct.enter.0.0.weight"].shape[0] == 6
+
+
+def test_the_average_follows_its_formula_and_validation_sees_it_alone():
+    """One weight that goes 1, 2, 3: the average starts at 1 and forgets by min(0.98, n / (n + 10)) at step n."""
+    average, module, trainer = MovingAverage(), LightningModule(), mock.create_autospec(Trainer, instance=True)
+    module.network = torch.nn.Linear(1, 1, bias=False)
+    weight = module.network.weight.requires_grad_(False)
+    expected = 1.0
+    for step, value in enumerate((1.0, 2.0, 3.0), start=1):
+        weight.fill_(value)
+        average.on_train_batch_end(trainer, module)
+        if step > 1:
+            decay = step / (step + 10)
+            expected = decay * expected + (1 - decay) * value
+    average.on_validation_start(trainer, module)
+    assert float(weight) == pytest.approx(expected, rel=1e-6)
+    average.on_validation_end(trainer, module)
+    assert float(weight) == 3.0
+    assert float(average.weights()["weight"]) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize(("learns_from", "view"), [("counts", GROUPS), ("truth", SINGLES)])
+def test_the_recorded_loss_is_that_of_the_weights_in_the_bundle(dataset, tmp_path, learns_from, view):
+    """Those are averages: were the last weights validated instead, the losses would differ."""
+    seen = []
+    options = QUICK.model_copy(update={"epochs": 2, "learning_rate": 2e-2})
+    trained = train(dataset, tmp_path, view=view, options=options, learns_from=learns_from)
+    source = read_dataset(dataset)
+    task = TrainingTask(source=dataset, view=view, seed=1, work_dir=tmp_path, provenance={})
+    job = TrainingJob(source.measurement, source.object_patches if learns_from == "truth" else None, task, options)
+    data = job.batches(job.layouts())
+    module = job.module(data.batches_per_epoch)
+    module.network.load_state_dict(read_bundle(trained.bundle_path).network().state_dict())
+    weights = []
+    with mock.patch.object(module, "log", lambda _, loss, batch_size: (seen.append(loss), weights.append(batch_size))):
+        for index, batch in enumerate(data.val_dataloader()):
+            module.validation_step(batch, index)
+    assert trained.final_loss == min(row["validation_loss"] for row in trained.history)
+    assert np.average(seen, weights=weights) == pytest.approx(trained.final_loss, rel=1e-5)
+
+
+def test_how_it_is_executed_does_not_change_the_result(dataset, trained, tmp_path):
+    execution = ExecutionOptions(num_workers=1, logger="none", checkpointing=False)
+    assert digest(train(dataset, tmp_path, execution=execution)) == digest(trained)
+
+
+def test_the_listener_is_told_the_methods_name(dataset, tmp_path):
+    stages = set()
+    train(dataset, tmp_path, options=QUICK.model_copy(update={"epochs": 1}), progress=lambda p: stages.add(p.stage))
+    assert stages == {"train mine"}
 
 
 def test_mixed_precision_trains(dataset, tmp_path):
@@ -212,9 +272,28 @@ def test_training_ends_on_a_plateau(dataset, tmp_path):
     assert train(dataset, tmp_path, options=options).epochs_completed < 50
 
 
-def test_unknown_kinds_of_network_are_refused(dataset, tmp_path):
-    with pytest.raises(ValueError, match=r"unknown kind of network 'other'; known: pinn, supervised"):
-        train(dataset, tmp_path, view=ViewOptions(network="other"))
+def test_a_misspelt_network_is_refused(dataset, tmp_path):
+    options = QUICK.model_copy(update={"network": "unrolled_unett"})
+    with pytest.raises(RegistryError, match=r"unknown network 'unrolled_unett'; did you mean 'unrolled_unet'"):
+        train(dataset, tmp_path, options=options)
+
+
+def test_a_file_without_patches_teaches_no_truth(dataset, tmp_path):
+    source, bare = read_dataset(dataset), tmp_path / "bare.npz"
+    measurement = source.measurement
+    with DatasetWriter(
+        bare,
+        positions_xy_px=measurement.positions_xy_px,
+        scan_index=source.scan_index,
+        object=source.object,
+        probe=measurement.probe,
+        with_object_patches=False,
+        with_expected_photons=False,
+    ) as writer:
+        writer.append(np.asarray(measurement.amplitude))
+        writer.finish({"counts_scale": measurement.counts_scale})
+    with pytest.raises(ValueError, match=r"bare.npz: a network that learns from the truth needs Y"):
+        train(bare, tmp_path / "work", learns_from="truth")
 
 
 def test_a_checkpoint_is_never_half_written(tmp_path):
