@@ -1,13 +1,14 @@
 """Every leaf of the study reaches exactly the records of the assets that receive it."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.study import Study, load_study
-from fly64_assets.study.parameters import TrainingParameters
+from fly64_assets.study.parameters import TrainingParameters, input_digest, scan_parameters
 from fly64_assets_tests.orchestration.conftest import TINY
 
 Leaf = tuple[str, ...]
@@ -16,12 +17,17 @@ STUDY = load_study(str(TINY))
 METHODS = tuple(STUDY.methods)
 RECONSTRUCTIONS = frozenset(f"reconstruction/{method}" for method in METHODS)
 SEEDED = frozenset({"simulated_dataset", "overlap_view", "trained_bundle", "comparison_metrics"}) | RECONSTRUCTIONS
+PTY_CHI_OPTIONS = (("scan", "reference"), ("methods", "pty_chi", "options"))
 NOT_ALONE = {
     ("doses",),  # names partitions
     ("scan", "source"),  # needs a file
     ("scan", "file"),
     ("dose", "method"),  # needs measured counts
     ("scan", "patch_size_px"),
+    ("scoring", "metrics"),  # needs a metric of another package
+    ("views", "dense", "s_img"),  # not beside an overlap; the baseline view has none
+    ("views", "sparse", "s_img"),
+    *((*options, name) for options in PTY_CHI_OPTIONS for name in ("alpha", "step_size")),  # not for this algorithm
 }
 """Leaves that cannot be changed by themselves."""
 
@@ -47,9 +53,9 @@ def other(path: Leaf, value: Any) -> list[Any]:
             words = ("dense", "pinn", "cells", "gaussian", "spiral", "rPIE", "uniform", "random", "gpu", "bf16-mixed")
             return [*words, "none", "poisson", "0 3 * * *", "other"]
         case list():
-            return [[7], [2.0, 3.0], [1000.0], ["x"], [160, 150]]
+            return [[7], [10_000.0], [160, 150]]
         case None:
-            return [0.5, 3, 9.0, 1000, "pinn", [1000.0]]
+            return [0.5, 3, 9.0, 1000, "pinn", "uniform", [1000.0]]
     return []
 
 
@@ -101,7 +107,7 @@ def receivers(path: Leaf) -> set[str]:
 
 
 ALL = [path for path, _ in leaves(STUDY.model_dump(mode="json")) if path not in NOT_ALONE]
-STRUCTURE = [path for path in ALL if path[-1] in ("kind", "starts_from", "trained_on", "gridsize", "trains")]
+STRUCTURE = [path for path in ALL if path[-1] in ("kind", "starts_from", "trained_on", "gridsize", "trains", "network")]
 
 
 @pytest.mark.parametrize("path", [path for path in ALL if path not in STRUCTURE], ids=".".join)
@@ -160,3 +166,27 @@ def test_adding_a_dose_a_view_or_a_method_changes_no_record_of_the_others() -> N
     after = digests(STUDY.with_changes(methods={**STUDY.methods, "again": STUDY.methods["map"]}))
     changed = {item.split("[")[0] for item in before if before[item] != after[item]}
     assert changed == {"comparison_metrics", "study_report"}
+
+
+def test_an_input_file_enters_the_scan_by_its_content(tmp_path: Path) -> None:
+    source = tmp_path / "base.npz"
+    scan = {"source": "base_npz", "file": str(source)}
+    absent = load_study(str(TINY), {"scan": scan})
+    assert input_digest(absent) == "absent"
+    source.write_bytes(b"one")
+    first = scan_parameters(absent).digest
+    source.write_bytes(b"other")
+    assert scan_parameters(absent).digest != first
+
+
+def test_the_named_methods_of_a_view_reach_its_bundle() -> None:
+    methods = {**STUDY.methods, "wide": STUDY.methods["pinn"]}
+    view = STUDY.views["dense"].model_copy(update={"trains": "wide"})
+    changed = STUDY.with_changes(methods=methods, views={**STUDY.views, "dense": view})
+    before, after = digests(STUDY), digests(changed)
+    differing = {item for item in before if before[item] != after.get(item)}
+    assert {item for item in differing if "bundle" in item} == {
+        "trained_bundle[1000|dense]",
+        "trained_bundle[10000|dense]",
+    }
+    assert not any(item.startswith("reconstruction") for item in differing)
