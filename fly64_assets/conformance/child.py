@@ -1,11 +1,6 @@
-"""Carries calls of a kind out in a watched process: ``python -m fly64_assets.conformance.child FOLDER PARENT_PID``.
-
-Reads ``request.json`` and writes ``result.json``, one result per call. Arrays are told by their digests.
-"""
+"""Carries calls of a kind out in a watched process, one result per call. Arrays are told by their digests."""
 
 import hashlib
-import json
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -16,7 +11,7 @@ import numpy as np
 import psutil
 
 from fly64_assets.conformance.scan import DOSE, read_measurement
-from fly64_assets.science.child_process import die_with_parent
+from fly64_assets.science.child_process import Message, Send, serve
 from fly64_assets.science.methods.record import METHOD_KINDS, Estimate, Given, MethodKind, TrainingTask
 from fly64_assets.science.options import Options, ViewOptions
 from fly64_assets.science.records import Measurement, Progress
@@ -46,15 +41,13 @@ class Listener:
             raise CancelledError(progress.stage)
 
 
-def main() -> None:
-    """Carry the request out."""
-    folder = Path(sys.argv[1])
-    die_with_parent(int(sys.argv[2]))
-    request = json.loads((folder / "request.json").read_text(encoding="utf-8"))
+def carry_out(requests: Iterator[Message], send: Send) -> None:
+    """Carry one request out, call by call."""
+    request = next(requests)
     kind = METHOD_KINDS.get(request["kind"])
     options = kind.options.model_validate(request["options"])
-    results = [_carried_out(kind, options, call) for call in request["calls"]]
-    (folder / "result.json").write_text(json.dumps(results), encoding="utf-8")
+    for call in request["calls"]:
+        send(_carried_out(kind, options, call))
 
 
 def _carried_out(kind: MethodKind, options: Options, call: Mapping[str, Any]) -> dict[str, Any]:
@@ -115,7 +108,9 @@ def _reconstruct(kind: MethodKind, options: Options, call: Mapping[str, Any], li
     start = np.load(call["start"]) if call.get("start") else None
     before = _digest_of_input(measurement, start)
     bundle = Path(call["bundle"]) if call.get("bundle") else None
-    estimates = kind.reconstruct(measurement, options, Given(call["seed"], start, bundle, listener))
+    estimates = kind.reconstruct(
+        measurement, options, Given(seed=call["seed"], start=start, bundle=bundle, progress=listener)
+    )
     if call.get("end") == "close":
         _ask_once(estimates)
         return {}
@@ -138,6 +133,7 @@ def _described(estimate: Estimate, measurement: Measurement) -> dict[str, Any]:
         "cpu_seconds": estimate.cpu_seconds,
         "object": _digest(estimate.object),
         "probe": None if estimate.probe is None else _digest(estimate.probe),
+        "extended": None if estimate.extended is None else _digest(estimate.extended),
         "faults": faults,
     }
 
@@ -187,4 +183,4 @@ def _living_children() -> dict[psutil.Process, str]:
 
 
 if __name__ == "__main__":
-    main()
+    serve(carry_out)

@@ -9,14 +9,7 @@ from typing import Any
 import numpy as np
 
 from fly64_assets.science.contract import DatasetWriter, read_dataset
-from fly64_assets.science.options import (
-    DoseOptions,
-    ObjectOptions,
-    PositionOptions,
-    ProbeOptions,
-    ScanOptions,
-    SplitOptions,
-)
+from fly64_assets.science.options import DoseOptions, MixedObject, PupilProbe, RasterPath, ScanOptions, SplitOptions
 from fly64_assets.science.physics.diffraction import extract_patches
 from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import SPLITS, Measurement, Scan, Split
@@ -26,9 +19,9 @@ from fly64_assets.science.simulation import simulate_dose
 DOSE = 1e4
 _OPTIONS = ScanOptions(
     patch_size_px=32,
-    object=ObjectOptions(shape_px=(134, 84)),
-    probe=ProbeOptions(pupil_radius_cycles_per_px=0.2, defocus_rad=4.0),
-    positions=PositionOptions(step_px=5.0),
+    object=MixedObject(shape_px=(134, 84)),
+    probe=PupilProbe(pupil_radius_cycles_per_px=0.2, defocus_rad=4.0),
+    positions=RasterPath(step_px=5.0),
 )
 _NOISE_SEED = 7
 _ARRAYS = ("amplitude", "probe", "positions_xy_px")

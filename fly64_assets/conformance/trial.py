@@ -1,10 +1,7 @@
 """Runs calls of a kind in a fresh watched process."""
 
 import itertools
-import json
-import os
-import subprocess
-import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +9,7 @@ from typing import Any
 
 from fly64_assets.conformance import watched
 from fly64_assets.conformance.scan import Place
+from fly64_assets.science.child_process import Child, Message, hear
 
 LIMIT_S = 600.0
 _CHILD = "fly64_assets.conformance.child"
@@ -56,28 +54,27 @@ class Trials:
             wrong_clock: whether its clocks are shifted and too fast.
         """
         folder = self.new_folder()
-        calls = [call | {"work_dir": str(folder / f"work_{n}")} for n, call in enumerate(calls)]
-        request = {"kind": self.kind, "options": self.options, "calls": calls}
-        (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
         elsewhere = folder / "cwd"
         elsewhere.mkdir()
-        command = [sys.executable, "-P", "-m", _CHILD, str(folder), str(os.getpid())]
+        calls = [call | {"work_dir": str(folder / f"work_{n}")} for n, call in enumerate(calls)]
         environment = watched.environment(folder, place.data_root, wrong_clock=wrong_clock)
-        failure = ""
-        with (folder / "said.txt").open("wb") as said:
-            try:
-                code = subprocess.run(
-                    command, cwd=elsewhere, env=environment, stdout=said, stderr=said, timeout=LIMIT_S, check=False
-                ).returncode
-            except subprocess.TimeoutExpired:
-                failure = f"it took more than {LIMIT_S:g} s"
-            else:
-                failure = f"its process ended with status {code}" if code else ""
-        result = folder / "result.json"
-        if failure or not result.is_file():
-            lines = (folder / "said.txt").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-            failure += f": {lines[-1]}" if lines else ""
-            results = [{"error": failure, "cancelled": False} for _ in calls]
-        else:
-            results = json.loads(result.read_text(encoding="utf-8"))
+        child = Child(_CHILD, folder / "said.txt", threads=1, environment=environment, folder=elsewhere)
+        try:
+            child.send({"kind": self.kind, "options": self.options, "calls": calls})
+            results, failure = _results(child)
+        finally:
+            child.close()
+        results += [{"error": failure, "cancelled": False}] * (len(calls) - len(results))
         return Outcome(results, watched.opened(folder))
+
+
+def _results(child: Child) -> tuple[list[Message], str]:
+    """What a child answers until it ends, and what is wrong with how it ended."""
+    results: list[Message] = []
+    until = time.monotonic() + LIMIT_S
+    while said := hear([child], max(until - time.monotonic(), 0.0)):
+        for _, message in said:
+            if message is None:
+                return results, f"its process {child.how_it_ended()}" if child.exit_code() else ""
+            results.append(message)
+    return results, f"it took more than {LIMIT_S:g} s"

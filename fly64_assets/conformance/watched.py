@@ -36,13 +36,11 @@ def environment(folder: Path, data_root: Path, *, wrong_clock: bool) -> dict[str
     (site / "sitecustomize.py").write_text(SITECUSTOMIZE, encoding="utf-8")
     (folder / "tmp").mkdir()
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("FLY64_", "DAGSTER_"))}
-    package_root = str(Path(__file__).resolve().parents[2])
     inherited = [str(Path(each).resolve()) for each in kept.get("PYTHONPATH", "").split(os.pathsep) if each]
     return kept | {
-        "PYTHONPATH": os.pathsep.join([str(site), package_root, *inherited]),
+        "PYTHONPATH": os.pathsep.join([str(site), *inherited]),
         "FLY64_DATA_ROOT": str(data_root),
         "TMPDIR": str(folder / "tmp"),
-        "OMP_NUM_THREADS": "1",
         OPENS_VARIABLE: str(folder / "opened.txt"),
         **({CLOCK_VARIABLE: "wrong"} if wrong_clock else {}),
     }

@@ -40,24 +40,34 @@ class ChildProcessFailedError(RuntimeError):
 class Child:
     """A child process as its parent sees it."""
 
-    def __init__(self, module: str, log: Path, *, threads: int | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        log: Path,
+        *,
+        threads: int | None = None,
+        environment: Mapping[str, str] | None = None,
+        folder: Path | None = None,
+    ) -> None:
         """Start ``python -m module``.
 
         Args:
             module: importable module that calls :func:`serve` when it is run.
             log: file for what it prints; an existing one is replaced.
             threads: threads that numerical libraries in the child may use; None: as in this process.
+            environment: its environment variables; None: those of this process.
+            folder: where it works; None: where this process does.
         """
-        environment = dict(os.environ)
+        variables = dict(os.environ if environment is None else environment)
         if threads is not None:
-            environment |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
+            variables |= dict.fromkeys(_THREAD_VARIABLES, str(threads))
         package_root = str(Path(fly64_assets.__file__).resolve().parents[1])
-        environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, os.environ.get("PYTHONPATH")]))
+        variables["PYTHONPATH"] = os.pathsep.join(filter(None, [package_root, variables.get("PYTHONPATH")]))
         command = [sys.executable, "-P", "-m", module, str(os.getpid())]
         self.module, self.log = module, log
         with log.open("wb") as printed:
             self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, env=environment
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=printed, env=variables, cwd=folder
             )
         assert self._process.stdin is not None
         assert self._process.stdout is not None

@@ -49,8 +49,10 @@ class _Source:
 def code_version(entry: str) -> str:
     """The version of the code behind an entry, equal on every machine and Python version.
 
+    What is found by name alone, such as a registered network or metric, is imported by nobody: it is an entry too.
+
     Args:
-        entry: ``module`` or ``module:name``; the whole module counts.
+        entry: ``module`` or ``module:name``, or several with blanks between them; whole modules count.
 
     Returns:
         Hexadecimal digits.
@@ -58,28 +60,34 @@ def code_version(entry: str) -> str:
     Raises:
         CodeVersionError: the module has no source.
     """
-    module = entry.partition(":")[0]
-    if _file_of(module) is None:
-        message = f"no source of {module!r}: the code version of {entry!r} needs one"
-        raise CodeVersionError(message)
-    found: list[object] = [(name, _digest_of(path)) for name, path in sorted(_closure(module).items())]
-    top = module.partition(".")[0]
-    if top != _PACKAGE:
-        found.append(("distribution", _distribution(module, top)))
+    modules = _modules(entry)
+    for module in modules:
+        if _file_of(module) is None:
+            message = f"no source of {module!r}: the code version of {entry!r} needs one"
+            raise CodeVersionError(message)
+    found: list[object] = [(name, _digest_of(path)) for name, path in sorted(_closure(modules).items())]
+    found += [_distribution(module) for module in modules if _top(module) != _PACKAGE]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:DIGITS]
 
 
 def modules_of(entry: str) -> tuple[str, ...]:
     """The modules that count for an entry, sorted; for the documentation of an asset."""
-    return tuple(sorted(_closure(entry.partition(":")[0])))
+    return tuple(sorted(_closure(_modules(entry))))
 
 
-def _closure(module: str) -> dict[str, Path]:
-    """Files by module: the entry's and all that counts of what it imports."""
-    top = module.partition(".")[0]
-    roots = (_SCIENCE,) if top == _PACKAGE else (_SCIENCE, top)
+def _modules(entry: str) -> list[str]:
+    return sorted({each.partition(":")[0] for each in entry.split()})
+
+
+def _top(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _closure(modules: list[str]) -> dict[str, Path]:
+    """Files by module: those of the entry and all that counts of what they import."""
+    roots = (_SCIENCE, *(_top(module) for module in modules if _top(module) != _PACKAGE))
     found: dict[str, Path] = {}
-    waiting = {module, *_packages_around(module, roots)}
+    waiting = {each for module in modules for each in (module, *_packages_around(module, roots))}
     while waiting:
         name = waiting.pop()
         path = _file_of(name)
@@ -236,10 +244,10 @@ def _imported(node: ast.Import | ast.ImportFrom) -> Iterator[str]:
 
 
 @cache
-def _distribution(module: str, top: str) -> str:
+def _distribution(module: str) -> str:
     """Name and version of the distribution that a plug-in's module belongs to; empty if it belongs to none."""
     for entry in entry_points(module=module):
         if entry.group.startswith(f"{_PACKAGE}.") and entry.dist is not None:
             return f"{entry.dist.name} {entry.dist.version}"
-    owners = packages_distributions().get(top, [])
+    owners = packages_distributions().get(_top(module), [])
     return ", ".join(f"{owner} {version(owner)}" for owner in sorted(set(owners)))

@@ -125,6 +125,17 @@ def test_a_plug_in_counts_the_science_that_it_imports_and_its_distribution(
     assert len({without, first, package.version()}) == 3
 
 
+def test_an_entry_of_several_modules_counts_them_all(package: Package) -> None:
+    def version(*modules: str) -> str:
+        return code_version(" ".join(f"{package.name}.{module}" for module in modules))
+
+    assert version("entry", "alone") == version("alone", "entry:run", "entry")
+    before = version("entry"), version("entry", "alone")
+    package.write("alone.py", "X = 5\n")
+    assert (version("entry"), version("entry", "alone")) == (before[0], version("alone", "entry"))
+    assert version("entry", "alone") != before[1]
+
+
 def test_an_entry_without_source_is_refused() -> None:
     with pytest.raises(CodeVersionError, match=r"no source of 'fly64_assets\.science\.absent'"):
         code_version("fly64_assets.science.absent:run")
