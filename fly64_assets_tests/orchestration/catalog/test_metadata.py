@@ -5,7 +5,7 @@ from fly64_assets.orchestration.graph.columns import described
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.science.report.scores import WIDE_MEANINGS, Scores, wide_records
 from fly64_assets.study import Study
-from fly64_assets_tests.science.report.made_up_study import made_up_metrics
+from fly64_assets_tests.science.report.made_up_study import NAMES, made_up_metrics
 
 
 def test_a_table_says_what_its_columns_are() -> None:
@@ -21,9 +21,8 @@ def test_an_empty_table_says_so() -> None:
 
 
 def test_every_column_of_the_score_tables_has_a_meaning() -> None:
-    names = ("one", "two")
-    records = wide_records(Scores(made_up_metrics(), names))
-    assert {frozenset(record) for record in records} <= {frozenset(WIDE_MEANINGS)}
+    records = wide_records(Scores(made_up_metrics(), NAMES))
+    assert {frozenset(record) for record in records} == {frozenset(WIDE_MEANINGS)}
 
 
 def test_every_asset_describes_its_columns(tiny: Study) -> None:
