@@ -59,8 +59,6 @@ def study(
     checkpointing: Annotated[bool | None, typer.Option(help="Off: a killed training starts again.")] = None,
 ) -> None:
     """Materialize whatever is missing or stale, upstream first, and print where the report and the bundles are."""
-    from fly64_assets.orchestration.study_run.command import StudyRequest, list_plan, run_study
-
     given = {
         "epochs": epochs,
         "batch_size": batch_size,
@@ -73,12 +71,17 @@ def study(
     }
     given = {name: value for name, value in given.items() if value is not None}
     loaded = _with_overrides(load_study(study_name, require_files=not dry_run), given)
+    chosen = [view for view in _names(loaded, views) if gridsize in (None, loaded.views[view].gridsize)]
+    dose_keys = _doses(loaded, doses)
+    # Imported late: a wrong request is refused before seconds go into Dagster and torch.
+    from fly64_assets.orchestration.study_run.command import StudyRequest, list_plan, run_study
+
     os.environ["FLY64_STUDY"] = study_name
     request = StudyRequest(
         study=loaded,
         data_root=data_root_of(loaded),
-        doses=_doses(loaded, doses),
-        views=[view for view in _names(loaded, views) if gridsize in (None, loaded.views[view].gridsize)],
+        doses=dose_keys,
+        views=chosen,
         jobs=jobs,
     )
     if dry_run:
@@ -185,9 +188,9 @@ def inspect(bundle: Annotated[Path, typer.Argument(help="A wts.h5.zip.")]) -> No
 @app.command(epilog="Example: fly64 verify --study quick")
 def verify(study_name: StudyOption = "quick") -> None:
     """Compare the whole data root with the catalog; list what is missing, changed, foreign or stale."""
+    loaded = load_study(study_name)
     from fly64_assets.orchestration.study_run.command import StudyRequest, verify_study
 
-    loaded = load_study(study_name)
     request = StudyRequest(loaded, data_root_of(loaded), loaded.dose_keys, list(loaded.views))
     if verify_study(request, console):
         raise typer.Exit(1)
@@ -209,9 +212,9 @@ def bench(name: Annotated[str, typer.Argument(help="Which benchmark; without one
 @app.command(epilog='Example: eval "$(fly64 environment)"')
 def environment(study_name: StudyOption = "quick") -> None:
     """Print the shell variables under which the dagster commands find the study; create its instance."""
+    loaded = load_study(study_name)
     from fly64_assets.orchestration.catalog.instance import dagster_home
 
-    loaded = load_study(study_name)
     root = data_root_of(loaded)
     first = dose_key(loaded.doses[0])
     view = next((name for name, options in loaded.views.items() if options.gridsize > 1), next(iter(loaded.views)))

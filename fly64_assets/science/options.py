@@ -335,3 +335,10 @@ class ScoringOptions(Options):
     bound_patches: int = Field(
         default=4, ge=0, le=1000, description="Windows of the view on which the Fisher bound is computed; 0: none."
     )
+
+    @field_validator("metrics")
+    @classmethod
+    def _registered_metrics(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            registered("fly64_assets.metrics", "metric", name)
+        return names

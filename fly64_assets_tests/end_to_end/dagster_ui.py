@@ -12,15 +12,13 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import psutil
-
-from fly64_assets.orchestration.graph.partitions import GRAPH
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -150,19 +148,20 @@ def _end(process: subprocess.Popen) -> None:
     process.wait()
 
 
-def open_graph(page: "Page", server: DagsterServer) -> None:
+def open_graph(page: "Page", server: DagsterServer, assets: Iterable[str]) -> None:
     """The asset graph with every group unfolded."""
     unfolded = ",".join(f"global@global:{group}" for group in GROUPS)
     page.goto(f"{server.url}/asset-groups?expanded={quote(unfolded)}")
     for group in GROUPS:
         shown(page, group).last.wait_for()
-    for asset in GRAPH:
+    for asset in assets:
         in_graph(page, asset).last.wait_for()
     page.wait_for_timeout(1500)  # the graph moves into place
 
 
 def in_graph(page: "Page", asset: str) -> "Locator":
-    """An asset's node; the graph shortens long names in the middle."""
+    """An asset's node, which shows the last part of its name; the graph shortens long ones in the middle."""
+    asset = asset.rpartition("/")[2]
     pattern = re.compile(f"^({asset}|{asset[:4]}\\w*…\\w*{asset[-4:]})$")
     return page.get_by_text(pattern).filter(visible=True)
 

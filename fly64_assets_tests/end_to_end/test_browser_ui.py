@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from fly64_assets.orchestration.graph.partitions import GRAPH
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.storage import sha256_of
+from fly64_assets.study import load_study
 from fly64_assets_tests.end_to_end.dagster_ui import (
     CHROMIUM,
     DagsterServer,
@@ -69,8 +70,9 @@ def page(request: pytest.FixtureRequest) -> Iterator:
 
 def test_one_partition_from_the_graph_to_its_verdicts(server, page) -> None:
     running, root = server
-    open_graph(page, running)
-    assert all(in_graph(page, asset).count() for asset in GRAPH)
+    assets = StudyGraph(load_study(TINY)).nodes
+    open_graph(page, running, assets)
+    assert all(in_graph(page, asset).count() for asset in assets)
     page.screenshot(path=SCREENSHOTS / "graph.png")
 
     before = len(running.runs())

@@ -11,19 +11,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
+import yaml
 
 from fly64_assets.orchestration.catalog.entries import latest_entry
-from fly64_assets.orchestration.catalog.freshness import walk_order
 from fly64_assets.orchestration.catalog.gate import GateRefusedError, open_partition
 from fly64_assets.orchestration.catalog.instance import study_instance
 from fly64_assets.orchestration.code_location import build_definitions
 from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.study_run.runs import execute_partition
 from fly64_assets.storage import sha256_of
 from fly64_assets.study import load_study
 from fly64_assets_tests.end_to_end.dagster_ui import study_environment
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
+from fly64_assets_tests.plugins.installation import install, with_packages
 
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
 
@@ -62,7 +65,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess
 
 
 @pytest.mark.slow
-def test_it_materializes_all_eight_assets_and_says_where_the_results_are(finished) -> None:
+def test_it_materializes_every_asset_and_says_where_the_results_are(finished) -> None:
     root, result = finished
     assert result.returncode == 0, result.stdout + result.stderr
     cell = Path("dose_1000/dense")
@@ -76,15 +79,16 @@ def test_it_materializes_all_eight_assets_and_says_where_the_results_are(finishe
         f"trained_bundle/{cell}/gs2/wts.h5.zip",
         "trained_bundle/dose_1000/baseline/gs1/wts.h5.zip",
         *(
-            f"network_reconstruction/{cell}/{m}_{s}.h5"
-            for m in ("pinn", "pinn_refined", "baseline")
+            f"reconstruction/{m}/{cell}/{m}_{s}.h5"
+            for m in ("pinn", "pinn_refined", "baseline", "pty_chi", "map")
             for s in ("train", "test")
         ),
-        f"pty_chi_reconstruction/{cell}/pty_chi_test.h5",
-        *(f"pty_chi_reconstruction/{cell}/on_the_way/pty_chi_test_epoch_{n:05d}.h5" for n in (0, 1, 2, 3)),
+        *(f"reconstruction/pty_chi/{cell}/trace/pty_chi_test_step_{n:05d}.h5" for n in (0, 1, 2, 3)),
+        "reconstruction/pinn/dose_1000/baseline/not_here.json",
         f"comparison_metrics/{cell}/comparison_metrics.csv",
         f"comparison_metrics/{cell}/frc_curves.csv",
-        f"comparison_metrics/{cell}/frontier.csv",
+        f"comparison_metrics/{cell}/trace.csv",
+        f"comparison_metrics/{cell}/costs.csv",
         f"comparison_metrics/{cell}/comparison.png",
         "study_report/report.html",
         "study_report/metrics.csv",
@@ -141,11 +145,11 @@ KINDS = {
     "bundle": (
         "trained_bundle/dose_1000/dense/gs2/wts.h5.zip",
         "trained_bundle[1000|dense]",
-        "network_reconstruction",
+        "reconstruction/pinn",
     ),
     "product": (
-        "network_reconstruction/dose_1000/dense/pinn_test.h5",
-        "network_reconstruction[1000|dense]",
+        "reconstruction/pinn/dose_1000/dense/pinn_test.h5",
+        "reconstruction/pinn[1000|dense]",
         "comparison_metrics",
     ),
 }
@@ -186,7 +190,7 @@ def test_bare_dagster_says_in_its_last_line_that_a_bundle_was_changed_and_verify
     assert "0 missing or changed, 0 foreign or stale" in fly64(root, "verify").stdout
     bundle = root / "trained_bundle/dose_1000/dense/gs2/wts.h5.zip"
     with flipped(bundle, 4001):
-        result = dagster(root, "asset", "materialize", "--select", "network_reconstruction")
+        result = dagster(root, "asset", "materialize", "--select", "reconstruction/pinn")
         assert result.returncode != 0
         last = result.stderr.strip().splitlines()[-1]
         assert last.startswith("fly64: trained_bundle[1000|dense] does not match the catalog")
@@ -203,7 +207,7 @@ def test_a_thousand_single_bit_flips_over_every_kind_of_file_are_all_found(finis
     with study_instance(root, "tiny") as instance:
         files = [
             (item, root / item.folder / name)
-            for item in walk_order(load_study(str(TINY)))
+            for item in StudyGraph(load_study(str(TINY))).walk_order()
             if (entry := latest_entry(instance, item)) is not None
             for name in entry.files
         ]
@@ -232,6 +236,27 @@ def test_a_thousand_single_bit_flips_over_every_kind_of_file_are_all_found(finis
                 stream.write(bytes([byte]))
         for item in dict(files):
             open_partition(instance, root, item)
+
+
+@pytest.mark.slow
+def test_another_run_in_another_folder_gives_the_digest_of_every_partition(finished, tmp_path: Path) -> None:
+    """Thresholds, words and how runs are executed are other ones: they are in no record and change no result."""
+    root, _ = finished
+    content = yaml.safe_load(TINY.read_text())
+    content |= {"report": {"title": "Another"}, "checks": {"dose_tolerance": 0.2}, "execution": {"logger": "none"}}
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(content))
+    variables = {**environment(tmp_path / "root"), "FLY64_STUDY": str(tmp_path / "other.yaml")}
+    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--jobs", "2"]
+    result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
+    assert result.returncode == 0, result.stdout + result.stderr
+    found = {}
+    for place in (root, tmp_path / "root"):
+        with study_instance(place, "tiny") as instance:
+            items = StudyGraph(load_study(str(TINY))).select(["1000"], ["baseline", "dense", "sparse"])
+            entries = {str(item): latest_entry(instance, item) for item in items}
+            found[place] = {name: entry.data_version for name, entry in entries.items() if entry is not None}
+    assert len(found[root]) == 27
+    assert found[root] == found[tmp_path / "root"]
 
 
 @pytest.mark.slow
@@ -305,17 +330,30 @@ def test_interrupted_it_stops_at_once_and_cleanly_and_killed_it_goes_on_to_the_s
 
 
 @pytest.mark.slow
-def test_a_failed_partition_is_named_and_the_others_go_on(tmp_path: Path) -> None:
-    broken = TINY.read_text().replace("pty_chi: {epochs: 3, batch_size: 16}", "pty_chi: {epochs: 3, start: pinn}")
-    (tmp_path / "broken.yaml").write_text(broken)
+def test_a_failed_partition_is_named_the_others_go_on_and_a_diverged_method_stands_beside_them(tmp_path: Path) -> None:
+    content = yaml.safe_load(TINY.read_text())
+    content["methods"] = {
+        "map": {"kind": "map", "options": {"passes": 8}},
+        "runaway": {"kind": "diverging"},
+        "picky": {"kind": "failing", "options": {"most_patterns": 60}},
+    }
+    (tmp_path / "broken.yaml").write_text(yaml.safe_dump(content))
     root = tmp_path / "root"
-    variables = {**environment(root), "FLY64_STUDY": str(tmp_path / "broken.yaml")}
+    variables = with_packages(install(tmp_path, "misbehaving"), environment(root))
+    variables |= {"FLY64_STUDY": str(tmp_path / "broken.yaml")}
     command = [sys.executable, "-m", "fly64_assets.cli", "study"]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 1
-    assert "FAILED pty_chi_reconstruction[1000|baseline]" in result.stdout
-    assert "has no PINN product" in result.stdout
-    assert "retry with: dagster asset materialize --select pty_chi_reconstruction" in result.stdout
-    assert (root / "comparison_metrics/dose_1000/dense/comparison_metrics.csv").exists()
+    assert "FAILED reconstruction/picky[1000|baseline]" in result.stdout
+    assert "patterns are too many for me, at most 60" in result.stdout
+    assert "retry with: dagster asset materialize --select reconstruction/picky" in result.stdout
+    assert "NOT RUN comparison_metrics[1000|baseline]: waits for reconstruction/picky" in result.stdout
+    assert "skip   trained_bundle[1000|dense]: view dense trains nothing" in result.stdout
     report = (root / "study_report/report.html").read_text()
-    assert "has no PINN product" in report
+    assert "patterns are too many for me" in report
+    metrics = pd.read_csv(root / "comparison_metrics/dose_1000/dense/comparison_metrics.csv")
+    diverged = metrics[(metrics["method"] == "runaway") & (metrics["split"] == "test")].set_index("metric")
+    assert diverged.loc["ssim", "value"].isna().all()
+    assert diverged["note"].str.startswith("diverged").all()
+    assert metrics[metrics["method"] == "map"]["value"].notna().all()
+    assert "diverged" in report

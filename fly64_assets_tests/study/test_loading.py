@@ -3,6 +3,7 @@
 import itertools
 import json
 import os
+import resource
 import subprocess
 import sys
 import time
@@ -220,6 +221,19 @@ def test_a_study_survives_the_way_through_json(path: Path) -> None:
     assert Study.model_validate_json(study.model_dump_json()) == study
     assert Study.model_validate(json.loads(study.model_dump_json())) == study
     assert Study.model_validate(study.model_dump()).methods == study.methods
+
+
+def test_the_command_refuses_a_wrong_study_before_it_imports_dagster(tmp_path: Path) -> None:
+    path = written(tmp_path, RIGHT.replace("overlap: 0.7", "overlap: 70"))
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--study", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        f"fly64: {path}:16: views.dense.overlap: 70 is too large: overlap is a fraction, not percent: write 0.7"
+    ]
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < SECONDS
 
 
 def test_loading_costs_neither_torch_nor_dagster_nor_two_seconds(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ UNKNOWN_FIELDS = (
 )
 
 UNKNOWN_KINDS = (
+    Wrong(
+        6, "scoring: {metrics: [phase_ssm]}", "scoring.metrics: unknown metric 'phase_ssm'; did you mean 'phase_ssim'?"
+    ),
     Wrong(11, "  positions: {type: spiral}", "scan.positions.type: no such field; did you mean kind: spiral?"),
     Wrong(
         9, "  object: {kind: siemens}", "scan.object.kind: unknown kind of object 'siemens'; did you mean 'siemens_st"

@@ -104,7 +104,7 @@ def judgement(
         return dg.AssetCheckResult(passed=False, description=str(error), severity=severity)
     if files.skip_reason is not None:
         return dg.AssetCheckResult(passed=True, description=f"skipped: {files.skip_reason}", severity=severity)
-    judged = Judged(files, workspace.graph.parameters(item), workspace.graph.study.checks)
+    judged = Judged(files, workspace.graph.parameters(item), workspace.graph.thresholds)
     faults = JUDGES[name](judged)
     seen = EVIDENCE.get(name, _files_seen)(judged)
     return _result(files, faults, {"judged": JUDGES[name].__doc__ or name, "seen": table(seen)}, severity)

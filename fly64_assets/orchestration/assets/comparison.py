@@ -4,7 +4,6 @@ import numpy as np
 import pandas as pd
 
 from fly64_assets.orchestration.assets.places import untrainable_reason
-from fly64_assets.orchestration.assets.reconstruction import TRACED
 from fly64_assets.orchestration.assets.scored_cell import ScoredCell
 from fly64_assets.orchestration.catalog.metadata import Metadata, optional_picture, table
 from fly64_assets.orchestration.catalog.publishing import PartitionRun, UntrainableError
@@ -30,7 +29,7 @@ def comparison_metrics(run: PartitionRun[ComparisonParameters]) -> Metadata:
     cell = ScoredCell.of(run.parameters, run.inputs)
     metrics = cell.metrics()
     _write_tables(run, cell, metrics)
-    pictures = optional_picture(run.log, lambda: _draw(run, cell), f"{TRACED} split")
+    pictures = optional_picture(run.log, lambda: _draw(run, cell), f"{files.TRACED} split")
     run.write_json(files.CELL, cell.describe(next((text for text in pictures.values() if isinstance(text, str)), "")))
     names = [method.name for method in run.parameters.methods]
     wide = wide_table(pd.concat([metrics, cell.costs()]), names)
@@ -67,7 +66,7 @@ def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:
 def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
     """Write the cell's figure and return a small one for the catalog."""
     seed = run.parameters.first_seed
-    scores, dataset = cell.scores[seed, TRACED], cell.dataset(seed, TRACED)
+    scores, dataset = cell.scores[seed, files.TRACED], cell.dataset(seed, files.TRACED)
     first = next(iter(scores.aligned.values()))
     x0, y0 = first.corner_xy_px
     panels = ComparisonPanels(
@@ -79,7 +78,7 @@ def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
         positions_xy_px=dataset.measurement.positions_xy_px,
         failures=scores.failures,
         captions=_captions(scores),
-        title=f"{run.parameters.dose:,g} photons per pattern, {run.parameters.view_name}, {TRACED} split",
+        title=f"{run.parameters.dose:,g} photons per pattern, {run.parameters.view_name}, {files.TRACED} split",
         truth_label="truth" if dataset.metadata.get("object_origin", "truth") == "truth" else "reference",
     )
     run.path(files.COMPARISON_FIGURE).write_bytes(comparison_figure(panels))

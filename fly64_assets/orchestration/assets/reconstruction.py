@@ -10,7 +10,6 @@ from fly64_assets.orchestration.catalog.gate import GateRefusedError, PartitionF
 from fly64_assets.orchestration.catalog.metadata import Metadata, loss_metadata, optional_picture, table
 from fly64_assets.orchestration.catalog.publishing import PartitionRun
 from fly64_assets.orchestration.graph import files
-from fly64_assets.science.arrays import ComplexObject
 from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.figures import reconstruction_preview
 from fly64_assets.science.interop.ptychodus import read_product, write_product
@@ -20,9 +19,6 @@ from fly64_assets.science.metrics.explanation import Explanation, explain_counts
 from fly64_assets.science.records import SPLITS, Reconstruction, Split
 from fly64_assets.storage import read_json
 from fly64_assets.study.parameters import ReconstructionParameters
-
-TRACED: Split = "test"
-"""The split of which the way to the result is kept, for the first seed."""
 
 
 def reconstruction(run: PartitionRun[ReconstructionParameters]) -> Metadata:
@@ -43,7 +39,7 @@ def reconstruction(run: PartitionRun[ReconstructionParameters]) -> Metadata:
     return {
         "costs": table(made.cost_rows()),
         "explains counts": table(made.explanation_rows()),
-        **optional_picture(run.log, lambda: reconstruction_preview(shown), f"{TRACED} split"),
+        **optional_picture(run.log, lambda: reconstruction_preview(shown), f"{files.TRACED} split"),
         **(loss_metadata(run.log, shown[str(run.parameters.method)]) if shown else {}),
     }
 
@@ -77,14 +73,21 @@ def _follow(run: PartitionRun[ReconstructionParameters], seed: int, split: Split
     parameters = run.parameters
     view_file = files.view_file(parameters.view_name, split, parameters.folder_of(seed))
     measurement = read_dataset(run.files("overlap_view").path(view_file)).measurement
-    given = Given(seed, start=_start(run, seed, split), bundle=_bundle(run, seed), progress=run.progress)
+    start = _start(run, seed, split)
+    given = Given(
+        seed,
+        start=None if start is None else start.object,
+        start_extended=None if start is None else start.extended,
+        bundle=_bundle(run, seed),
+        progress=run.progress,
+    )
     return follow(
         METHOD_KINDS.get(str(parameters.kind)),
         measurement,
         parameters.options,
         given,
         method=str(parameters.method),
-        keep_trace=split == TRACED and seed == parameters.first_seed,
+        keep_trace=split == files.TRACED and seed == parameters.first_seed,
     )
 
 
@@ -100,7 +103,7 @@ def _keep(
         _write(run.path(files.trace_file(method, split, folder, step)), estimate)
         made.costs["trace"].setdefault(str(seed), {})[str(step)] = estimate.cpu_seconds
     made.explanations.setdefault(str(seed), {})[split] = _explained(run, result, seed, split).to_dict()
-    if split == TRACED and seed == parameters.first_seed:
+    if split == files.TRACED and seed == parameters.first_seed:
         made.shown[method] = result
 
 
@@ -117,13 +120,13 @@ def _write(path: Path, estimate: Reconstruction) -> None:
     write_product(path, replace(estimate, cpu_seconds=float("nan")))
 
 
-def _start(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> ComplexObject | None:
+def _start(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> Reconstruction | None:
     """The result of the method that this one starts from; None: flat."""
     method = run.parameters.starts_from
     if method is None:
         return None
     products = run.files(f"reconstruction/{method}")
-    return read_product(products.path(files.product_file(method, split, run.parameters.folder_of(seed)))).object
+    return read_product(products.path(files.product_file(method, split, run.parameters.folder_of(seed))))
 
 
 def _trained(run: PartitionRun[ReconstructionParameters]) -> PartitionFiles | None:

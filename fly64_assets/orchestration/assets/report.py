@@ -15,7 +15,7 @@ from fly64_assets.science.records import SPLITS
 from fly64_assets.science.report import WIDE_MEANINGS, CellRecord, ReportData, render_report, wide_table
 from fly64_assets.science.scan import read_scan
 from fly64_assets.storage import read_json
-from fly64_assets.study import dose_key
+from fly64_assets.study.keys import dose_key
 from fly64_assets.study.parameters import ReportParameters
 
 VERSIONED_PACKAGES = ("fly64_assets", "torch", "lightning", "ptychi", "dagster", "numpy", "scipy", "scikit-image")

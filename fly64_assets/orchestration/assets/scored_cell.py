@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from fly64_assets.orchestration.assets.reconstruction import TRACED
 from fly64_assets.orchestration.catalog.gate import PartitionFiles
 from fly64_assets.orchestration.graph import files
 from fly64_assets.science.contract import read_dataset
@@ -114,9 +113,9 @@ class ScoredCell:
         A method that starts from another carries that one's time.
         """
         seed = self.parameters.first_seed
-        dataset = self.dataset(seed, TRACED)
+        dataset = self.dataset(seed, files.TRACED)
         parts = [self._trace_of(method, source, dataset) for method, source in self.results.items()]
-        keys = {"dose": self.parameters.dose, "view": self.parameters.view_name, "split": TRACED, "seed": seed}
+        keys = {"dose": self.parameters.dose, "view": self.parameters.view_name, "split": files.TRACED, "seed": seed}
         found = pd.concat(parts).assign(**keys) if parts else pd.DataFrame()
         return found.reindex(columns=[*TRACE.names, "cpu_seconds"])
 
@@ -125,9 +124,11 @@ class ScoredCell:
         reached = read_json(source.path(files.COSTS))["trace"].get(str(seed), {})
         folder = self.parameters.folder_of(seed)
         steps = sorted(map(int, reached))
-        estimates = {step: read_product(source.path(files.trace_file(method, TRACED, folder, step))) for step in steps}
+        estimates = {
+            step: read_product(source.path(files.trace_file(method, files.TRACED, folder, step))) for step in steps
+        }
         scored = score_trace(estimates, dataset, _scan_of(dataset), self.parameters.scoring)
-        before = sum(self._seconds(each, seed, TRACED) for each in self._chain(method)[1:])
+        before = sum(self._seconds(each, seed, files.TRACED) for each in self._chain(method)[1:])
         seconds = [before + reached[str(step)] for step in scored["step"]]
         return scored.assign(method=method, cpu_seconds=np.array(seconds, float))
 
@@ -176,7 +177,7 @@ class ScoredCell:
 
     def describe(self, figure_note: str) -> dict[str, Any]:
         """What the report says of the cell besides its scores."""
-        shown = self.dataset(self.parameters.first_seed, TRACED)
+        shown = self.dataset(self.parameters.first_seed, files.TRACED)
         return {
             "object_origin": shown.metadata.get("object_origin", "truth"),
             "not_here": dict(self.not_here),

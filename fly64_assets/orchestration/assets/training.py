@@ -15,7 +15,7 @@ from fly64_assets.orchestration.catalog.publishing import PartitionRun, Untraina
 from fly64_assets.orchestration.graph import files
 from fly64_assets.science.figures import loss_curve
 from fly64_assets.science.methods.record import METHOD_KINDS, MethodKind, TrainingResult, TrainingTask
-from fly64_assets.study import dose_label
+from fly64_assets.study.keys import dose_label
 from fly64_assets.study.parameters import TrainingParameters
 
 TRAINING_POOL = "training"

@@ -23,6 +23,9 @@ REPORT_SCORES_PARQUET = "metrics.parquet"
 NOT_HERE = "not_here.json"
 """Marks a partition in which a method has no place; holds the reason."""
 
+TRACED: Split = "test"
+"""The split of which the way to a result is kept, for the first seed, and which pictures are of."""
+
 COSTS = "costs.json"
 """CPU-seconds of a training or of reconstructions, per seed."""
 

@@ -13,7 +13,7 @@ from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.science.methods.record import METHOD_KINDS
 from fly64_assets.science.metrics.record import METRICS
 from fly64_assets.science.networks.record import NETWORKS
-from fly64_assets.science.options import TrainingOptions
+from fly64_assets.science.options import CheckOptions, TrainingOptions
 from fly64_assets.storage import digest_of
 from fly64_assets.study import Study, split_partition
 from fly64_assets.study.parameters import (
@@ -171,6 +171,11 @@ class StudyGraph:
     def input_digest(self) -> str | None:
         """Digest of the scan's input file; None for a synthetic scan."""
         return input_digest(self.study)
+
+    @property
+    def thresholds(self) -> CheckOptions:
+        """What checks allow."""
+        return self.study.checks
 
     def walk_order(self) -> list[PartitionId]:
         """All partitions, upstream first: scan, datasets, then cell by cell, then the report."""

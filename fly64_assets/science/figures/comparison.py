@@ -1,7 +1,8 @@
 """The comparison of one cell: every method beside the truth, on one crop and one scale, with error maps."""
 
+import math
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -24,13 +25,15 @@ from fly64_assets.science.figures.drawing import (
     to_png,
     value_limits,
 )
-from fly64_assets.science.palette import method_style
-from fly64_assets.science.records import METHODS
+from fly64_assets.science.palette import MethodStyle, method_styles
 
 FAILURE_COLOUR = "#b42318"
 OUTLINE_COLOUR = "#e4e7ec"
 WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
 ROWS = ("phase", "phase error", "amplitude", "amplitude error")
+MAX_METHODS_IN_A_ROW = 6
+"""More methods stand in several blocks, one under the other, each beside the truth."""
+MAX_NAME_LENGTH = 26
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -41,17 +44,20 @@ class ComparisonPanels:
         truth: the object on the scored crop.
         mask: pixels that are scored.
         aligned: each method's object on the same crop, after the common alignment; a method may be absent.
+        methods: every method of the study, in its order, also those that are not in this cell: places decide looks.
         origin_yx_px: row and column of the crop's first pixel in the object.
         positions_xy_px: kept scan positions, drawn as dots.
-        failures: for a method whose registration or reconstruction failed, the reason. Its panels say so.
+        failures: for a method whose registration or reconstruction failed, or that diverged, the reason. Its panels
+            say so.
         captions: a line under a method's name, for example its scores.
         title: the cell, for example "1,000 photons per pattern, sparse, test split".
-        truth_label: "truth", or "pty-chi reference" for a measured scan.
+        truth_label: "truth", or "reference" for a measured scan.
     """
 
     truth: Complex64[np.ndarray, "rows columns"]
     mask: Bool[np.ndarray, "rows columns"]
     aligned: Mapping[str, Complex64[np.ndarray, "rows columns"]]
+    methods: tuple[str, ...]
     origin_yx_px: tuple[int, int] = (0, 0)
     positions_xy_px: PositionsXY = field(default_factory=lambda: np.zeros((0, 2)))
     failures: Mapping[str, str] = field(default_factory=dict)
@@ -61,10 +67,11 @@ class ComparisonPanels:
 
 
 def comparison_figure(panels: ComparisonPanels, *, panel_in: float = 2.0, max_bytes: int = 450_000) -> bytes:
-    """Rows: phase, its error, amplitude, its error. Columns: truth and methods. One crop, one scale per row.
+    """Rows: phase, its error, amplitude, its error. Columns: truth and methods. One crop, one scale per quantity.
 
     Phases are about the truth's circular mean, in radians. Error maps are method minus truth and share one symmetric
-    scale per row. A method that failed keeps its column, with the reason written in it.
+    scale. A method that failed keeps its column, with the reason written in it. More than
+    ``MAX_METHODS_IN_A_ROW`` methods stand in blocks one under the other, on the same scales.
 
     Args:
         panels: what to show.
@@ -73,40 +80,78 @@ def comparison_figure(panels: ComparisonPanels, *, panel_in: float = 2.0, max_by
 
     Returns:
         PNG bytes.
+
+    Raises:
+        ValueError: a method is shown that is not among ``panels.methods``, or ``max_bytes`` cannot be reached.
     """
-    methods = _method_order(panels)
+    figure, _ = _figure(panels, panel_in)
+    return to_png(figure, dpi=110, max_bytes=max_bytes)
+
+
+def _figure(panels: ComparisonPanels, panel_in: float) -> tuple[Figure, np.ndarray]:
+    """The figure and its axes: four rows of them per block, as many columns as the longest block and the truth."""
+    blocks = _blocks(_shown(panels))
+    n_columns = 1 + len(blocks[0])
     rows, columns = panels.truth.shape
     width = panel_in * min(columns / rows, 1.0) + 0.25
-    height = panel_in * min(rows / columns, 1.0) + 0.22
-    figure = new_figure(width * (len(methods) + 1) + 0.9, height * len(ROWS) + 0.75)
-    axes = figure.subplots(len(ROWS), len(methods) + 1, squeeze=False)
+    height = (panel_in * min(rows / columns, 1.0) + 0.22) * len(ROWS)
+    figure = new_figure(width * n_columns + 0.9, (height + 0.45) * len(blocks) + 0.3)
     _set_spacing(figure, panels.title)
     quantities = {"truth": _quantities(panels, None)}
-    quantities |= {m: _quantities(panels, panels.aligned[m]) if m in panels.aligned else {} for m in methods}
+    quantities |= {m: _quantities(panels, panels.aligned[m]) for m in _shown(panels) if m in panels.aligned}
+    axes = figure.subplots(len(ROWS) * len(blocks), n_columns, squeeze=False)
+    for index, methods in enumerate(blocks):
+        _draw_block(figure, axes[len(ROWS) * index : len(ROWS) * (index + 1)], methods, quantities, panels)
+    _draw_positions(axes[1, 0], panels)
+    _describe(axes[3, 0], panels)
+    return figure, axes
+
+
+def _shown(panels: ComparisonPanels) -> list[str]:
+    """The methods that have a column, in the study's order."""
+    present = {*panels.aligned, *panels.failures} - {"truth", "flat"}
+    unknown = sorted(present - set(panels.methods))
+    if unknown:
+        message = f"{unknown} are not among the study's methods {list(panels.methods)}"
+        raise ValueError(message)
+    return [m for m in panels.methods if m in present]
+
+
+def _blocks(methods: Sequence[str]) -> list[list[str]]:
+    """The methods in rows of nearly equal length, the longest first."""
+    n_blocks = max(1, math.ceil(len(methods) / MAX_METHODS_IN_A_ROW))
+    length = math.ceil(len(methods) / n_blocks)
+    return [list(methods[start : start + length]) for start in range(0, max(len(methods), 1), max(length, 1))]
+
+
+def _draw_block(
+    figure: Figure,
+    axes: np.ndarray,
+    methods: Sequence[str],
+    quantities: Mapping[str, Mapping[str, np.ndarray]],
+    panels: ComparisonPanels,
+) -> None:
+    """Truth and some methods: one row of panels for each of ``ROWS``; columns beyond the methods stay empty."""
     for row, label in enumerate(ROWS):
         limits = _row_limits(label, quantities, panels.mask)
         drawn = None
         for column, name in enumerate(("truth", *methods)):
-            image = quantities[name].get(label)
+            image = quantities.get(name, {}).get(label)
             if image is not None:
                 drawn = _draw(axes[row, column], image, label, limits, panels)
             elif name != "truth":
                 _say_missing(axes[row, column], panels.failures.get(name, "no reconstruction"), first=row == 0)
+            else:
+                axes[row, column].set_axis_off()
+        for empty in axes[row, len(methods) + 1 :]:
+            empty.set_axis_off()
         if drawn is not None:
             add_colour_bar(figure, drawn, list(axes[row, 1:] if methods else axes[row]), _unit(label))
         if methods or not label.endswith("error"):
             first = axes[row, 1] if label.endswith("error") else axes[row, 0]
             first.set_ylabel(label, fontsize=NORMAL, color=TEXT_COLOUR)
     _head_columns(axes, methods, panels)
-    _draw_positions(axes[1, 0], panels)
-    _describe(axes[3, 0], panels)
     axes[2, 0].tick_params(labelbottom=True)
-    return to_png(figure, dpi=110, max_bytes=max_bytes)
-
-
-def _method_order(panels: ComparisonPanels) -> list[str]:
-    known = [m for m in METHODS if m in panels.aligned or m in panels.failures]
-    return known + sorted((set(panels.aligned) | set(panels.failures)) - set(known) - {"truth", "flat"})
 
 
 def _set_spacing(figure: Figure, title: str) -> None:
@@ -185,13 +230,14 @@ def _say_missing(axes: Axes, reason: str, *, first: bool) -> None:
         )
 
 
-def _head_columns(axes: np.ndarray, methods: list[str], panels: ComparisonPanels) -> None:
-    """Names over the columns in the methods' colours; a registration failure over the image that it spoils."""
+def _head_columns(axes: np.ndarray, methods: Sequence[str], panels: ComparisonPanels) -> None:
+    """Names over the columns in the methods' looks; a registration failure over the image that it spoils."""
     axes[0, 0].set_title(panels.truth_label, fontsize=NORMAL, color=TEXT_COLOUR, fontweight="bold")
+    styles = method_styles(panels.methods)
     for column, method in enumerate(methods, start=1):
-        caption = panels.captions.get(method, "") if method in panels.aligned else "failed"
-        title = f"{method}\n{caption}" if any(panels.captions.values()) else method
-        axes[0, column].set_title(title, fontsize=NORMAL, color=method_style(method).light, linespacing=1.3)
+        axes[0, column].set_title(
+            _heading(styles[method], panels), fontsize=NORMAL, color=styles[method].light, linespacing=1.3
+        )
         if method in panels.failures and method in panels.aligned:
             text = "\n".join(textwrap.wrap(panels.failures[method], 30)[:4])
             axes[0, column].text(
@@ -205,6 +251,18 @@ def _head_columns(axes: np.ndarray, methods: list[str], panels: ComparisonPanels
                 color="white",
                 bbox={"facecolor": FAILURE_COLOUR, "edgecolor": "none", "pad": 2.5},
             )
+
+
+def _heading(style: MethodStyle, panels: ComparisonPanels) -> str:
+    """The method's marker and name, a long one on two lines, and under it its scores or what became of it."""
+    name = "\n".join(textwrap.wrap(style.label.replace("_", "_ "), MAX_NAME_LENGTH)).replace("_ ", "_")
+    head = f"{style.glyph} {name}"
+    if not any(panels.captions.values()):
+        return head
+    if style.label not in panels.aligned:
+        diverged = panels.failures.get(style.label, "").startswith("diverged")
+        return f"{head}\n{'diverged' if diverged else 'failed'}"
+    return f"{head}\n{panels.captions.get(style.label, '')}"
 
 
 def _draw_positions(axes: Axes, panels: ComparisonPanels) -> None:

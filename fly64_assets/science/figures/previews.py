@@ -1,5 +1,6 @@
 """Small pictures of what a partition holds, for the catalog: scan, dataset, view, training, reconstruction."""
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -30,6 +31,8 @@ _WIDE_RANGE = 30
 """Losses that span more than this factor are drawn on a logarithmic axis."""
 
 MAX_PATTERNS_READ = 512
+MAX_PREVIEW_COLUMNS = 5
+"""More reconstructions stand in several rows."""
 
 
 def scan_preview(scan: Scan, *, max_bytes: int = PREVIEW_MAX_BYTES) -> bytes:
@@ -160,7 +163,7 @@ def loss_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def reconstruction_preview(reconstructions: Mapping[str, Reconstruction]) -> bytes:
-    """Phase (top) and amplitude (bottom) of each reconstruction over the scanned region.
+    """Phase (top) and amplitude (bottom) of each reconstruction over the scanned region, at most five in a row.
 
     Each panel has its own scale: a preview shows structure; ``comparison_figure`` compares.
 
@@ -170,21 +173,26 @@ def reconstruction_preview(reconstructions: Mapping[str, Reconstruction]) -> byt
     Returns:
         PNG of at most ``PREVIEW_MAX_BYTES``.
     """
-    n_columns = max(len(reconstructions), 1)
+    n_columns = min(max(len(reconstructions), 1), MAX_PREVIEW_COLUMNS)
+    n_blocks = max(1, math.ceil(len(reconstructions) / MAX_PREVIEW_COLUMNS))
     shapes = [(r.stop - r.start, c.stop - c.start) for r, c in map(_scanned_region, reconstructions.values())]
     aspect = max((rows / columns for rows, columns in shapes), default=1.0)
-    figure = new_figure(2.5 * n_columns, 2 * (min(1.75 * aspect, 4.0) + 0.55))
-    panels = figure.subplots(2, n_columns, squeeze=False)
+    figure = new_figure(2.5 * n_columns, 2 * n_blocks * (min(1.75 * aspect, 4.0) + 0.55))
+    panels = figure.subplots(2 * n_blocks, n_columns, squeeze=False)
+    for axes in panels[-2:, (len(reconstructions) - 1) % MAX_PREVIEW_COLUMNS + 1 :].ravel() if reconstructions else ():
+        axes.set_axis_off()
     if not reconstructions:
         style_axes(panels[0, 0], "nothing was reconstructed")
-    for column, (title, reconstruction) in enumerate(reconstructions.items()):
+    for index, (title, reconstruction) in enumerate(reconstructions.items()):
+        block, column = divmod(index, MAX_PREVIEW_COLUMNS)
         rows, columns = _scanned_region(reconstruction)
         crop = reconstruction.object[rows, columns]
         origin = (rows.start, columns.start)
-        drawn = show_image(panels[0, column], centred_phase(crop), title=title, origin_yx_px=origin)
-        add_colour_bar(figure, drawn, panels[0, column], "rad")
-        drawn = show_image(panels[1, column], np.abs(crop), colour_map="gray", origin_yx_px=origin)
-        add_colour_bar(figure, drawn, panels[1, column], "amplitude")
+        phase_axes, amplitude_axes = panels[2 * block : 2 * block + 2, column]
+        drawn = show_image(phase_axes, centred_phase(crop), title=title, origin_yx_px=origin)
+        add_colour_bar(figure, drawn, phase_axes, "rad")
+        drawn = show_image(amplitude_axes, np.abs(crop), colour_map="gray", origin_yx_px=origin)
+        add_colour_bar(figure, drawn, amplitude_axes, "amplitude")
     return to_png(figure, max_bytes=PREVIEW_MAX_BYTES)
 
 

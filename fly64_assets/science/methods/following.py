@@ -71,7 +71,7 @@ def follow(
         raise MethodError(message)
     _thin(kept, TRACE_ESTIMATES)
 
-    def reconstruction(estimate: Estimate) -> Reconstruction:
+    def reconstruction(estimate: Estimate, *, whole: bool = False) -> Reconstruction:
         until = {step: loss for step, loss in losses.items() if step <= estimate.step}
         return Reconstruction(
             object=estimate.object.astype(np.complex64, copy=False),
@@ -83,9 +83,12 @@ def follow(
             loss_values=tuple(until.values()),
             cpu_seconds=float("nan") if estimate.cpu_seconds is None else estimate.cpu_seconds,
             comments=f"{kind.name}, step {estimate.step}, seed {given.seed}",
+            extended=estimate.extended if whole else None,
         )
 
-    return Followed(reconstruction(last), {step: reconstruction(estimate) for step, estimate in kept.items()})
+    return Followed(
+        reconstruction(last, whole=True), {step: reconstruction(estimate) for step, estimate in kept.items()}
+    )
 
 
 def _timed(estimates: Iterator[Estimate]) -> Iterator[Estimate]:

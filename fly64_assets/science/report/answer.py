@@ -10,14 +10,18 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.caveats import caveats
 from fly64_assets.science.report.charts import measured_overlap
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.equal_time import at_equal_time, equal_time_sentences
 from fly64_assets.science.report.ranking import Cell, cell_name, cells_text, leaders, rank, view_name
+from fly64_assets.science.report.roles import quoted
 from fly64_assets.science.report.scores import Estimate, Scores
 from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, number_text, signed_text
+
+MAX_NAMED_RIVALS = 2
+"""With more methods without a network, a learned one is held against the best of them."""
+MAX_NAMED_TIES = 4
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +31,8 @@ class Answer:
     Attributes:
         paragraph: the answer, sentence by sentence.
         short: in how many cells each method is at the top, one sentence; empty if the table does not say.
-        details: how each network stands against pty_chi, also at equal CPU time, and what training costs.
+        details: how each learned method stands against those without a network, also at equal CPU time, and what
+            training costs.
         caveats: what to keep in mind.
     """
 
@@ -51,15 +56,15 @@ def answer(data: ReportData, scores: Scores | None = None) -> Answer:
     Returns:
         Sentences that hold for exactly this table.
     """
-    scores = scores or Scores(data.metrics)
+    scores = scores or Scores(data.metrics, data.names)
     cells = _scored_cells(data, scores)
     to_keep_in_mind = tuple(caveats(data, scores, cells))
     if not cells:
         return Answer((_nothing_scored(data, scores),), caveats=to_keep_in_mind)
     paragraph = [_scope(data, scores, cells), *_leaders(scores, cells), *_usefulness(data, scores, cells)]
     paragraph += _reconstruction_time(scores, cells)
-    details = [*_against_iterative(scores, cells), *equal_time_sentences(at_equal_time(data))]
-    details += _training_time(scores, cells)
+    details = [*_against_classical(data, scores, cells), *equal_time_sentences(data, at_equal_time(data, scores))]
+    details += _training_time(data, scores, cells)
     return Answer(tuple(paragraph), _at_the_top(scores, cells), tuple(details), to_keep_in_mind)
 
 
@@ -74,11 +79,11 @@ def _at_the_top(scores: Scores, cells: Sequence[Cell]) -> str:
     if not any(math.isfinite(e.low) for cell in judged for _, e in rank(scores, cell)):
         return ""
     counts = []
-    for method in METHODS:
+    for method in scores.order:
         mine = [cell for cell in judged if method in dict(rank(scores, cell))]
         if mine:
             counts.append((sum(method in leaders(scores, cell) for cell in mine), len(mine), method))
-    ordered = sorted(counts, key=lambda c: (-c[0] / c[1], -c[1], METHODS.index(c[2])))
+    ordered = sorted(counts, key=lambda c: (-c[0] / c[1], -c[1]))
     parts = [f"`{method}` in {n if n else 'none'} of {total}" for n, total, method in ordered]
     first = parts[0] + (" cell" if ordered[0][1] == 1 else " cells")
     return f"Highest, or not to be told apart from the highest: {listed([first, *parts[1:]])}."
@@ -95,7 +100,7 @@ def _scope(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> str:
     extent = f"{len(cells)} of {counted(total, 'cell')}" if len(cells) < total else counted(total, "cell")
     extent = f"all {extent}" if len(cells) == total > 1 else extent
     extent = "the only cell" if total == 1 else extent
-    perfect = "the reference" if data.object_origin == "pty_chi_reference" else "the object"
+    perfect = "the reference" if data.is_reference else "the object"
     flat = [e.value for e in (scores.get(*c, "flat", "ssim", "phase") for c in cells) if e]
     scale = f"1 is {perfect} itself"
     if flat:
@@ -107,7 +112,7 @@ def _scope(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> str:
 def _leaders(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     ranked = {cell: rank(scores, cell) for cell in cells}
     if not any(math.isfinite(e.low) for found in ranked.values() for _, e in found):
-        return _highest_without_intervals(ranked)
+        return _highest_without_intervals(ranked, scores.order)
     wins: dict[str, list[Cell]] = defaultdict(list)
     ties: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
     for cell in cells:
@@ -117,54 +122,76 @@ def _leaders(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         elif first:
             ties[tuple(first)].append(cell)
     sentences = []
-    for method, found in sorted(wins.items(), key=lambda item: (-len(item[1]), METHODS.index(item[0]))):
+    for method, found in sorted(wins.items(), key=lambda item: (-len(item[1]), scores.order.index(item[0]))):
         margins = [ranked[c][0][1].value - ranked[c][1][1].value for c in found]
-        where = cells_text(found, cells)
+        where = cells_text(found, cells, scores.order)
         sentences.append(f"`{method}` scores highest in {where}, by {_range(margins)} over the next.")
-    for methods, found in sorted(ties.items(), key=lambda item: -len(item[1])):
-        verb = "cannot be told apart at the top"
-        sentences.append(f"In {cells_text(found, cells)}, {listed([f'`{m}`' for m in methods])} {verb}.")
+    verb = "cannot be told apart at the top"
+    by_extent = sorted(ties.items(), key=lambda item: -len(item[1]))
+    named = by_extent if len(by_extent) <= MAX_NAMED_TIES else by_extent[: MAX_NAMED_TIES - 1]
+    for methods, found in named:
+        sentences.append(f"In {cells_text(found, cells, scores.order)}, {quoted(methods)} {verb}.")
+    rest = [cell for _, found in by_extent[len(named) :] for cell in found]
+    if rest:
+        sentences.append(f"In {len(rest)} further cells several methods {verb} (≈ in the table).")
     alone = [c for c in cells if len(ranked[c]) == 1]
-    for method in METHODS:
+    for method in scores.order:
         mine = [c for c in alone if ranked[c][0][0] == method]
         if mine:
             values = _range([ranked[c][0][1].value for c in mine])
-            sentences.append(f"In {cells_text(mine, cells)}, `{method}` alone is ranked ({values}).")
+            sentences.append(f"In {cells_text(mine, cells, scores.order)}, `{method}` alone is ranked ({values}).")
     return sentences
 
 
-def _highest_without_intervals(ranked: dict[Cell, list[tuple[str, Estimate]]]) -> list[str]:
+def _highest_without_intervals(ranked: dict[Cell, list[tuple[str, Estimate]]], methods: Sequence[str]) -> list[str]:
     highest: dict[str, list[Cell]] = defaultdict(list)
     for cell, found in ranked.items():
         if found:
             highest[found[0][0]].append(cell)
-    parts = [f"`{m}` in {cells_text(found, list(ranked))}" for m, found in highest.items()]
+    parts = [f"`{m}` in {cells_text(found, list(ranked), methods)}" for m, found in highest.items()]
     unclear = "the scores carry no intervals, so no method can be called better."
     return [f"{unclear} The highest value belongs to {listed(parts)}."]
 
 
-def _against_iterative(scores: Scores, cells: Sequence[Cell]) -> list[str]:
-    """One sentence per network: better, worse or indistinguishable against pty_chi, and the extremes."""
+def _against_classical(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """One sentence per learned method: how it stands against those without a network, or the best of many."""
+    rivals = [role.name for role in data.methods if not role.learned and role.name in scores.methods()]
+    groups = [[rival] for rival in rivals] if len(rivals) <= MAX_NAMED_RIVALS else [rivals]
     sentences = []
-    for method in METHODS[:-1]:
-        pairs = []
-        for cell in cells:
-            found = dict(rank(scores, cell))
-            if method in found and "pty_chi" in found:
-                pairs.append((found[method].value - found["pty_chi"].value, cell, found[method], found["pty_chi"]))
-        if not pairs:
-            continue
-        better = sum(mine.clearly_above(other) for _, _, mine, other in pairs)
-        worse = sum(other.clearly_above(mine) for _, _, mine, other in pairs)
-        open_ones = len(pairs) - better - worse
-        verdicts = [(better, "above"), (worse, "below"), (open_ones, "not distinguishable")]
-        verdict = listed([words if len(pairs) == 1 else f"{words} in {n}" for n, words in verdicts if n])
-        (high, best, *_), (low, worst, *_) = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
-        extremes = f"{signed_text(low)} ({cell_name(worst)}) to {signed_text(high)} ({cell_name(best)})"
-        extremes = extremes if len(pairs) > 1 else signed_text(low)
-        where = f", {len(pairs)} cells" if len(pairs) > 1 else f", {cell_name(best)}"
-        sentences.append(f"`{method}` against `pty_chi`{where}: {verdict}; difference in phase SSIM {extremes}.")
+    for method in (role.name for role in data.methods if role.learned):
+        stands = [_stand(scores, cells, method, group, brief=len(groups) > 1) for group in groups]
+        if any(stands):
+            sentences.append(f"`{method}` {'; '.join(filter(None, stands))}.")
     return sentences
+
+
+def _stand(scores: Scores, cells: Sequence[Cell], method: str, rivals: Sequence[str], *, brief: bool) -> str:
+    """Better, worse or indistinguishable in how many cells, and the extremes of the difference; empty if never met.
+
+    Of several rivals the best one of each cell counts.
+    """
+    pairs = []
+    for cell in cells:
+        ranked = rank(scores, cell)
+        mine, other = dict(ranked).get(method), next((e for m, e in ranked if m in rivals), None)
+        if mine is not None and other is not None:
+            pairs.append((mine.value - other.value, cell, mine, other))
+    if not pairs:
+        return ""
+    better = sum(mine.clearly_above(other) for _, _, mine, other in pairs)
+    worse = sum(other.clearly_above(mine) for _, _, mine, other in pairs)
+    verdicts = [(better, "above"), (worse, "below"), (len(pairs) - better - worse, "not distinguishable")]
+    verdict = listed([words if len(pairs) == 1 else f"{words} in {n}" for n, words in verdicts if n])
+    (high, best, *_), (low, worst, *_) = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
+    ends = [f"{signed_text(d)} ({cell_name(c, scores.order)})" for d, c in ((low, worst), (high, best))]
+    if len(pairs) == 1:
+        where, extremes = cell_name(best, scores.order), f"; difference in phase SSIM {signed_text(low)}"
+    elif brief:
+        where, extremes = f"{len(pairs)} cells", f", by {signed_text(low)} to {signed_text(high)}"
+    else:
+        where, extremes = f"{len(pairs)} cells", f"; difference in phase SSIM {' to '.join(ends)}"
+    whom = quoted(rivals) if len(rivals) == 1 else "the best method without a network"
+    return f"against {whom}, {where}: {verdict}{extremes}"
 
 
 def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -175,7 +202,7 @@ def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list
     for view in data.views:
         doses = [d for d, v in cells if v == view]
         by_start: dict[float, list[str]] = defaultdict(list)
-        for method in METHODS:
+        for method in scores.order:
             values = [(d, dict(rank(scores, (d, view))).get(method)) for d in doses]
             found = [(d, e.value) for d, e in values if e]
             if found:
@@ -214,7 +241,7 @@ def _useful_from(by_dose: Sequence[tuple[float, float]], threshold: float) -> fl
 
 def _view_with_overlap(data: ReportData, view: str) -> str:
     overlaps = [o for o in (measured_overlap(c) for c in data.cells if c.view == view) if math.isfinite(o)]
-    name = view_name(view)
+    name = view_name(view, data.names)
     return f"{name} (measured overlap {fixed_text(statistics.median(overlaps))})" if overlaps else name
 
 
@@ -230,30 +257,46 @@ def _reconstruction_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     return [f"Reconstructing the test split takes {listed(parts)}{where}."]
 
 
-def _training_time(scores: Scores, cells: Sequence[Cell]) -> list[str]:
-    """What training costs, and after how many reconstructions a network has cost no more than pty_chi."""
+def _training_time(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """What training costs, and after how many reconstructions it has cost no more than a method without a network."""
     medians, common = _median_times(scores, cells)
-    costs, repaid = [], []
-    for method in METHODS[:-1]:
-        training = [t for t in (_positive(scores.get(*c, method, "cpu_seconds_train")) for c in common) if t]
-        if training:
-            seconds = statistics.median(training)
-            saved = medians.get("pty_chi", -math.inf) - medians.get(method, math.inf)
-            unit = "" if costs else " CPU-seconds"
-            costs.append(f"{number_text(seconds, 2)}{unit} for `{method}`")
-            if saved > 0:
-                n = max(1, math.ceil(seconds / saved))
-                repaid.append(f"{n:,} with `{method}`" if repaid else f"{counted(n, 'reconstruction')} with `{method}`")
+    training = {role.name: _median_training(scores, common, role.name) for role in data.methods if role.learned}
+    training = {method: seconds for method, seconds in training.items() if seconds > 0}
+    by_cost: dict[str, list[str]] = {}
+    for role in data.methods:
+        if role.trains != "nothing" and role.name in training:
+            by_cost.setdefault(number_text(training[role.name], 2), []).append(role.name)
+    units = [" CPU-seconds", *[""] * len(by_cost)]
+    costs = [f"{n}{unit} for {quoted(mine)}" for (n, mine), unit in zip(by_cost.items(), units, strict=False)]
     if not costs:
         return []
+    repaid = []
+    for rival in (role.name for role in data.methods if not role.learned and role.name in medians):
+        saved = {m: medians[rival] - medians[m] for m in training if m in medians}
+        after = {m: max(1, math.ceil(training[m] / seconds)) for m, seconds in saved.items() if seconds > 0}
+        if after:
+            repaid.append(f"in place of `{rival}` after {_repaid_after(after)}")
     sentence = f"Training a bundle takes {listed(costs)}."
-    if repaid:
-        sentence += f" Counting time alone, that pays off after {listed(repaid)} in place of `pty_chi`."
-    return [sentence]
+    return [f"{sentence} Counting time alone, that pays off {'; '.join(repaid)}." if repaid else sentence]
+
+
+def _repaid_after(reconstructions: dict[str, int]) -> str:
+    """After how many reconstructions each method has paid for its training; of many methods the range."""
+    numbers = sorted(reconstructions.values())
+    if len(numbers) > MAX_NAMED_RIVALS:
+        low, high = f"{numbers[0]:,}", f"{numbers[-1]:,}"
+        return f"{low} to {high} reconstructions" if low != high else counted(numbers[0], "reconstruction")
+    (method, n), *others = reconstructions.items()
+    return listed([f"{counted(n, 'reconstruction')} with `{method}`", *(f"{n:,} with `{m}`" for m, n in others)])
+
+
+def _median_training(scores: Scores, cells: Sequence[Cell], method: str) -> float:
+    found = [t for t in (_positive(scores.get(*c, method, "cpu_seconds_train")) for c in cells) if t]
+    return statistics.median(found) if found else 0.0
 
 
 def _median_times(scores: Scores, cells: Sequence[Cell]) -> tuple[dict[str, float], list[Cell]]:
-    times = {m: {c: _positive(scores.get(*c, m, "cpu_seconds_reconstruct")) for c in cells} for m in METHODS}
+    times = {m: {c: _positive(scores.get(*c, m, "cpu_seconds_reconstruct")) for c in cells} for m in scores.order}
     timed = {m: {c: t for c, t in found.items() if t} for m, found in times.items()}
     timed = {m: found for m, found in timed.items() if found}
     common = [c for c in cells if timed and all(c in found for found in timed.values())]

@@ -1,16 +1,15 @@
 """What a reader of the answer has to keep in mind, as far as the table shows it."""
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
-from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.charts import cell_fluence
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.ranking import Cell, cells_text, rank, view_name
-from fly64_assets.science.report.scores import Scores
-from fly64_assets.science.report.wording import dose_text, listed, number_text
+from fly64_assets.science.report.roles import favoured, quoted, unequal_training
+from fly64_assets.science.report.scores import WORSE_THAN_FLAT, Scores
+from fly64_assets.science.report.wording import dose_text, number_text
 
 
 def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -25,16 +24,18 @@ def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str
         Sentences with method names in backticks; most weighty first.
     """
     if not cells:
-        return _missing_cells(data)
+        return [*_missing_cells(data), *_diverged(scores, [(c.dose, c.view) for c in data.all_cells()])]
     found = [*_missing_cells(data), *_reference(data), *_fluence(data, scores), *_uncertainty(data, scores, cells)]
     found += [
+        *_diverged(scores, cells),
         *_fewer_methods(scores, cells),
         *_unscored(scores, cells),
         *_registration(scores, cells),
-        *_no_refinement(scores, cells),
+        *_unchanged(data, scores, cells),
         *_no_better_than_flat(scores, cells),
+        *_worse_than_flat(scores, cells),
     ]
-    found += [*_noise_fitted(scores, cells), *_supervision(scores, cells), *_below_bound(scores, cells)]
+    found += [*_noise_fitted(scores, cells), *unequal_training(data, scores), *_below_bound(scores, cells)]
     return found
 
 
@@ -45,17 +46,24 @@ def _missing_cells(data: ReportData) -> list[str]:
         if cell.status != "done":
             by_status[cell.status].append((cell.dose, cell.view))
     verb = {"skipped": "skipped", "failed": "failed", "missing": "not run yet"}
-    parts = [f"{verb[status]}: {cells_text(found, everything)}" for status, found in sorted(by_status.items())]
+    parts = [
+        f"{verb[status]}: {cells_text(found, everything, data.names)}" for status, found in sorted(by_status.items())
+    ]
     return [f"Not in the comparison ({'; '.join(parts)}). The reasons stand under Methods and cells."] if parts else []
 
 
 def _reference(data: ReportData) -> list[str]:
-    if data.object_origin != "pty_chi_reference":
+    if not data.is_reference:
         return []
-    return [
-        "The object is not the truth: it was reconstructed from the full-dose measurement by pty-chi. Scores say how "
-        "near a method comes to that reference, which favours `pty_chi`, as it repeats the reference's own errors."
-    ]
+    text = (
+        "The object is not the truth: it was reconstructed from the full-dose measurement. Scores say how near a "
+        "method comes to that reference"
+    )
+    names = favoured(data)
+    if not names:
+        return [f"{text}."]
+    verb = "it repeats" if len(names) == 1 else "they repeat"
+    return [f"{text}, which favours {quoted(names)}, as {verb} the reference's own errors."]
 
 
 def _fluence(data: ReportData, scores: Scores) -> list[str]:
@@ -67,8 +75,8 @@ def _fluence(data: ReportData, scores: Scores) -> list[str]:
             (low, poorest), (high, richest) = known[0], known[-1]
             return [
                 f"At equal dose per pattern the views differ in fluence: at {dose_text(dose)}, "
-                f"{view_name(richest)} puts {number_text(high, 2)} photons on an object pixel, "
-                f"{view_name(poorest)} {number_text(low, 2)}. "
+                f"{view_name(richest, data.names)} puts {number_text(high, 2)} photons on an object pixel, "
+                f"{view_name(poorest, data.names)} {number_text(low, 2)}. "
                 "A comparison of views at equal fluence stands under Fluence."
             ]
     return []
@@ -95,29 +103,57 @@ def _uncertainty(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> lis
     return ["Some scores have no interval or another kind of interval than the rest: compare those with care."]
 
 
-def _fewer_methods(scores: Scores, cells: Sequence[Cell]) -> list[str]:
-    """Cells in which not every method of the study was scored."""
-    everywhere = scores.methods()
-    by_methods: dict[tuple[str, ...], list[Cell]] = defaultdict(list)
+def _diverged(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Methods without a result, because their iteration ended nowhere; cells with the same note together."""
+    by_note: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        by_methods[tuple(scores.methods(*cell))].append(cell)
+        for method in scores.order:
+            note = scores.diverged(*cell, method)
+            if note:
+                by_note[method, note].append(cell)
     sentences = []
-    for methods, found in by_methods.items():
-        if len(methods) < len(everywhere):
-            names = listed([f"`{m}`" for m in methods])
-            verb = "was" if len(methods) == 1 else "were"
-            sentences.append(f"In {cells_text(found, cells)}, only {names} {verb} scored.")
+    for (method, note), found in by_note.items():
+        how = note.removeprefix("diverged").lstrip(":, ").rstrip(".")
+        where = cells_text(found, cells, scores.order)
+        reason = f" ({how})" if how else ""
+        sentences.append(f"`{method}` diverged in {where}{reason}: not scored, not ranked and not in the charts.")
     return sentences
+
+
+def _fewer_methods(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Cells in which not every method of the study was scored, those apart that stand with a reason elsewhere."""
+    everywhere = scores.methods()
+    by_methods: dict[tuple[tuple[str, ...], tuple[str, ...]], list[Cell]] = defaultdict(list)
+    for cell in cells:
+        scored = scores.methods(*cell)
+        absent = [m for m in everywhere if m not in scored]
+        absent = [m for m in absent if not (scores.unscored(*cell, m) or scores.diverged(*cell, m))]
+        by_methods[tuple(scored), tuple(absent)].append(cell)
+    sentences = []
+    for (scored, absent), found in by_methods.items():
+        where = cells_text(found, cells, scores.order)
+        if absent and len(scored) <= len(absent):
+            sentences.append(f"In {where}, only {quoted(scored)} {_was(scored)} scored.")
+        elif absent:
+            sentences.append(f"In {where}, {quoted(absent)} {_was(absent)} not scored.")
+    return sentences
+
+
+def _was(names: Sequence[str]) -> str:
+    return "was" if len(names) == 1 else "were"
 
 
 def _unscored(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     by_reason: dict[tuple[str, str], list[Cell]] = defaultdict(list)
     for cell in cells:
-        for method in METHODS:
+        for method in scores.order:
             reason = scores.unscored(*cell, method)
             if reason:
                 by_reason[method, reason].append(cell)
-    return [f"No score for `{m}` in {cells_text(found, cells)}: {reason}." for (m, reason), found in by_reason.items()]
+    return [
+        f"No score for `{m}` in {cells_text(found, cells, scores.order)}: {reason}."
+        for (m, reason), found in by_reason.items()
+    ]
 
 
 def _noise_fitted(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -125,19 +161,27 @@ def _noise_fitted(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         excess = scores.get(*cell, method, "excess_nll")
         return excess is not None and (excess.high if math.isfinite(excess.high) else excess.value) < 0
 
-    found = _methods_and_cells(fitted, cells)
+    found = _methods_and_cells(fitted, scores, cells)
     return [f"Noise was fitted by {found}: the counts are explained better than by the object itself."] if found else []
 
 
-def _no_refinement(scores: Scores, cells: Sequence[Cell]) -> list[str]:
-    """Cells in which the refined result scores exactly as the unrefined one."""
+def _unchanged(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Cells in which a method scores exactly as the one whose result it starts from."""
 
-    def same(cell: Cell, metric: str) -> bool:
-        refined, plain = (scores.get(*cell, m, metric, "phase") for m in ("pinn_refined", "pinn"))
-        return refined is not None and plain is not None and math.isclose(refined.value, plain.value, rel_tol=1e-6)
+    def same(cell: Cell, names: tuple[str, str], metric: str) -> bool:
+        later, earlier = (scores.get(*cell, m, metric, "phase") for m in names)
+        return later is not None and earlier is not None and math.isclose(later.value, earlier.value, rel_tol=1e-6)
 
-    found = [cell for cell in cells if same(cell, "ssim") and same(cell, "pearson")]
-    return [f"`pinn_refined` is `pinn` unchanged in {cells_text(found, cells)}: it scores the same."] if found else []
+    sentences = []
+    for role in data.methods:
+        if role.starts_from is None:
+            continue
+        names = role.name, role.starts_from
+        found = [cell for cell in cells if same(cell, names, "ssim") and same(cell, names, "pearson")]
+        if found:
+            where = cells_text(found, cells, scores.order)
+            sentences.append(f"`{role.name}` is `{role.starts_from}` unchanged in {where}: it scores the same.")
+    return sentences
 
 
 def _no_better_than_flat(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -145,8 +189,14 @@ def _no_better_than_flat(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         flat, estimate = scores.get(*cell, "flat", "ssim", "phase"), dict(rank(scores, cell)).get(method)
         return flat is not None and estimate is not None and estimate.value <= flat.value
 
-    found = _methods_and_cells(no_better, cells)
+    found = _methods_and_cells(no_better, scores, cells)
     return [f"No higher phase SSIM than an empty object: {found}."] if found else []
+
+
+def _worse_than_flat(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    found = _methods_and_cells(lambda cell, method: scores.worse_than_flat(*cell, method), scores, cells)
+    text = WORSE_THAN_FLAT[0].upper() + WORSE_THAN_FLAT[1:]
+    return [f"{text} (‡ in the table): {found}."] if found else []
 
 
 def _registration(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -154,22 +204,8 @@ def _registration(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         estimate = scores.get(*cell, method, "ssim", "phase")
         return estimate is not None and not estimate.registered
 
-    found = _methods_and_cells(failed, cells)
+    found = _methods_and_cells(failed, scores, cells)
     return [f"Registration with the object failed: {found}. Hollow in the charts, and not ranked."] if found else []
-
-
-def _supervision(scores: Scores, cells: Sequence[Cell]) -> list[str]:
-    if not any(scores.get(*c, "baseline", "ssim", "phase") for c in cells):
-        return []
-    counts = {
-        m: [e.value for e in (scores.get(*c, m, "patterns_trained_on") for c in cells) if e and e.value > 0]
-        for m in ("baseline", "pinn")
-    }
-    numbers = ""
-    if counts["baseline"] and counts["pinn"]:
-        mine, other = statistics.median(counts["baseline"]), statistics.median(counts["pinn"])
-        numbers = f" ({mine:,.0f} patterns in the median, `pinn` {other:,.0f})"
-    return [f"`baseline` learned from the whole train split{numbers}, with the object as target; `pinn` from counts."]
 
 
 def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -182,7 +218,7 @@ def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         return bound is not None and flat is not None and bound.value > flat.value
 
     sentences = []
-    found, hopeless = _methods_and_cells(below, cells), [cell for cell in cells if above_flat(cell)]
+    found, hopeless = _methods_and_cells(below, scores, cells), [cell for cell in cells if above_flat(cell)]
     if found:
         sentences.append(
             f"Phase error below the Cramér–Rao bound: {found}. That is no contradiction: the bound is for unbiased "
@@ -190,14 +226,16 @@ def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
             "towards smooth objects, which trades detail for less noise."
         )
     if hopeless:
+        where = cells_text(hopeless, cells, scores.order)
         sentences.append(
-            f"In {cells_text(hopeless, cells)} the bound is even above the error of a flat object: an unbiased "
+            f"In {where} the bound is even above the error of a flat object: an unbiased "
             "estimate would be worse than none there, and what is gained rests on prior knowledge."
         )
     return sentences
 
 
-def _methods_and_cells(holds: Callable[[Cell, str], bool], cells: Sequence[Cell]) -> str:
+def _methods_and_cells(holds: Callable[[Cell, str], bool], scores: Scores, cells: Sequence[Cell]) -> str:
     """The methods for which something holds, each with its cells; empty if it holds for none."""
-    by_method = {m: [c for c in cells if holds(c, m)] for m in METHODS}
-    return "; ".join(f"`{m}` in {cells_text(found, cells)}" for m, found in by_method.items() if found)
+    by_method = {m: [c for c in cells if holds(c, m)] for m in scores.order}
+    parts = [f"`{m}` in {cells_text(found, cells, scores.order)}" for m, found in by_method.items() if found]
+    return "; ".join(parts)

@@ -4,73 +4,53 @@ import math
 import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 from markupsafe import Markup
 
-from fly64_assets.science.palette import method_style
-from fly64_assets.science.records import METHODS
+from fly64_assets.science.palette import DASHES, MARKER_GLYPHS, Marker, MethodStyle
 from fly64_assets.science.report.data import CellRecord, ReportData
-from fly64_assets.science.report.scores import Estimate, Scores
-from fly64_assets.science.report.svg import Axis, Chart, Point, Rule, Series, draw, marker_shape
+from fly64_assets.science.report.markers import marker_shape
+from fly64_assets.science.report.reported_metric import ReportedMetric
+from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores
+from fly64_assets.science.report.svg import Axis, Chart, Point, Rule, Series, draw
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
 DOSE_LABEL = "photons per pattern"
 MAX_CURVE_POINTS = 64
+_MARK_EVERY = 20
+_VIEW_MARKERS: tuple[Marker, ...] = tuple(marker for marker in MARKER_GLYPHS if marker not in ("cross", "dash"))
 
 
-@dataclass(frozen=True, slots=True)
-class Quantity:
-    """A score that is charted against dose.
-
-    Attributes:
-        metric: name in the table.
-        part: part in the table, None for whichever it has.
-        label: axis label.
-        better: what a reader should look for.
-        limits: fixed axis limits, the same for every study.
-    """
-
-    metric: str
-    part: str | None
-    label: str
-    better: str
-    limits: tuple[float, float] | None = None
-
-
-QUANTITIES = (
-    Quantity("ssim", "phase", "phase SSIM", "Higher is better; 1 is the object itself.", (0.0, 1.0)),
-    Quantity("rmse", "phase", "phase RMS error, rad", "Lower is better; the dashed line is the Cramér–Rao bound."),
-    Quantity("psnr", "phase", "phase PSNR, dB", "Higher is better."),
-    Quantity("pearson", "phase", "phase Pearson r", "Higher is better; a flat result scores 0.", (0.0, 1.0)),
-    Quantity("frc50", None, "FRC50, cycles/px", "Higher is better: detail kept at half correlation; blind to blur."),
-    Quantity(
-        "excess_nll",
-        None,
-        "excess NLL, nats per pattern",
-        "Nearer to 0 is better: above, data unexplained; below, noise fitted.",
-    ),
-)
-
-
-def quality_against_dose(data: ReportData, scores: Scores, quantity: Quantity) -> list[Markup]:
+def quality_against_dose(data: ReportData, scores: Scores, metric: ReportedMetric) -> list[Markup]:
     """One panel per view: each method's score over the doses, with intervals, and the bound for the phase error."""
     charts = []
-    limits = _shared_limits(data, scores, quantity)
+    limits = _shared_limits(data, scores, metric)
     x_axis = _dose_axis(sorted({dose for dose, _ in scores.cells()} & set(data.doses)))
     for view in data.views:
-        series = [_dose_series(data, scores, quantity, view, m, method_style(m).dash) for m in METHODS]
-        if quantity.metric == "rmse":
+        series = [_dose_series(data, scores, metric, view, style) for style in _drawn(data)]
+        scored = any(s.points for s in series)
+        if _has_bound(metric):
             series.append(_bound_series(data, scores, view))
-        shown = tuple(s for s in series if s.points)
-        if any(s.method != "bound" for s in shown):
-            rules = (Rule(0.0, ""),) if quantity.metric == "excess_nll" else ()
-            text = f"{quantity.label} of each method against dose, view {view}, test split. {quantity.better}"
-            y_axis = Axis(quantity.label, log=quantity.metric == "rmse", limits=limits)
+        if scored:
+            rules = (Rule(0.0, ""),) if metric.direction == "zero" else ()
+            text = f"{metric.heading} of each method against dose, view {view}, test split. {metric.better}"
+            y_axis = Axis(metric.heading, log=_has_bound(metric), limits=limits)
+            shown = tuple(s for s in series if s.points)
             charts.append(draw(Chart(_view_title(data, view), text, x_axis, y_axis, shown, rules)))
     return charts
+
+
+def _has_bound(metric: ReportedMetric) -> bool:
+    """Whether the Cramer-Rao bound is a bound of this metric, which then spans decades."""
+    return (metric.name, metric.part) == ("rmse", "phase")
+
+
+def _drawn(data: ReportData) -> list[MethodStyle]:
+    """The looks of the study's methods, in its order."""
+    styles = data.styles
+    return [styles[name] for name in data.names]
 
 
 def quality_against_overlap(data: ReportData, scores: Scores) -> list[Markup]:
@@ -80,10 +60,10 @@ def quality_against_overlap(data: ReportData, scores: Scores) -> list[Markup]:
     for dose in sorted(data.doses):
         known = sorted((o, view) for (d, view), o in overlaps.items() if d == dose and math.isfinite(o))
         series = []
-        for method in METHODS:
-            found = [(o, scores.get(dose, v, method, "ssim", "phase"), v) for o, v in known]
-            points = tuple(_point(o, e, f"{method}, {v} (overlap {fixed_text(o)})") for o, e, v in found if e)
-            series.append(Series(method, method, points, method_style(method).marker, method_style(method).dash))
+        for style in _drawn(data):
+            found = [(o, scores.get(dose, v, style.label, *HEADLINE), v) for o, v in known]
+            points = tuple(_point(o, e, f"{style.label}, {v} (overlap {fixed_text(o)})") for o, e, v in found if e)
+            series.append(Series(style.label, style.css, points, style.marker, style.dash))
         shown = tuple(s for s in series if s.points)
         if shown:
             title = f"{dose_text(dose)} per pattern"
@@ -95,20 +75,19 @@ def quality_against_overlap(data: ReportData, scores: Scores) -> list[Markup]:
 
 def quality_against_fluence(data: ReportData, scores: Scores) -> list[Markup]:
     """One panel per method: phase SSIM over photons per object pixel, one line per view."""
-    markers = ("circle", "square", "triangle", "diamond")
     charts = []
-    for method in METHODS:
-        series = []
+    for style in _drawn(data):
+        method, series = style.label, []
         for index, view in enumerate(data.views):
             points = []
             for dose in sorted(data.doses):
                 fluence = cell_fluence(data, scores, dose, view)
-                estimate = scores.get(dose, view, method, "ssim", "phase")
+                estimate = scores.get(dose, view, method, *HEADLINE)
                 if estimate and fluence > 0:
                     note = f"{method}, {view}, {dose_text(dose)} per pattern: {number_text(fluence)} per object pixel"
                     points.append(_point(fluence, estimate, note))
-            dash = ("", "6 3", "2 3", "8 3 2 3")[index % 4]
-            series.append(Series(view, method, tuple(sorted(points, key=lambda p: p.x)), markers[index % 4], dash))
+            marker, dash = _VIEW_MARKERS[index % len(_VIEW_MARKERS)], DASHES[index % len(DASHES)]
+            series.append(Series(view, style.css, tuple(sorted(points, key=lambda p: p.x)), marker, dash))
         shown = tuple(s for s in series if s.points)
         if shown:
             text = f"Phase SSIM of {method} against photons per object pixel, one line per view, test split."
@@ -119,32 +98,44 @@ def quality_against_fluence(data: ReportData, scores: Scores) -> list[Markup]:
 
 def quality_against_cost(data: ReportData, scores: Scores) -> list[Markup]:
     """One panel per cell: phase SSIM over CPU-seconds; filled points reconstruct, hollow ones include training."""
-    charts = []
+    charts, traces = [], _traces(data.trace)
     for cell in data.all_cells():
-        series = [s for m in METHODS for s in _cost_series(data, scores, cell, m)]
+        series = [
+            s
+            for style in _drawn(data)
+            for s in _cost_series(scores, cell, style, traces.get((cell.dose, cell.view, style.label), ()))
+        ]
         if series:
             title = f"{cell.view}, {dose_text(cell.dose)}"
             text = f"Phase SSIM against CPU-seconds, {cell.view} at {cell.dose:g} photons per pattern, test split."
             x_axis = Axis("CPU-seconds", log=True)
-            chart = Chart(title, text, x_axis, Axis("", limits=(0.0, 1.0)), tuple(series), direct_labels=False)
+            chart = Chart(
+                title, text, x_axis, Axis("", limits=(0.0, 1.0)), tuple(series), direct_labels=False, dodge=False
+            )
             charts.append(draw(chart))
     return charts
 
 
-def frc_charts(data: ReportData) -> list[Markup]:
+def frc_charts(data: ReportData, scores: Scores) -> list[Markup]:
     """One panel per cell: Fourier ring correlation with the object, test split, mean over seeds."""
     curves = _mean_curves(data.frc)
     charts = []
     for cell in data.all_cells():
-        mine = {m: curves[cell.dose, cell.view, m] for m in METHODS if (cell.dose, cell.view, m) in curves}
+        found = [(style, curves.get((cell.dose, cell.view, style.label))) for style in _drawn(data)]
+        mine = [(s, points) for s, points in found if points and not scores.diverged(cell.dose, cell.view, s.label)]
         if mine:
-            series = tuple(Series(m, m, points, None, method_style(m).dash) for m, points in mine.items())
-            floor = min(0.0, *(math.floor(p.y * 5) / 5 for points in mine.values() for p in points))
+            series = tuple(
+                Series(s.label, s.css, points, s.marker, s.dash, mark_every=_MARK_EVERY, first_mark=place * 2 + 3)
+                for place, (s, points) in enumerate(mine)
+            )
+            floor = min(0.0, *(math.floor(p.y * 5) / 5 for _, points in mine for p in points))
             text = f"Fourier ring correlation with the object, {cell.view} at {cell.dose:g} photons per pattern."
             x_axis = Axis("spatial frequency, cycles/px", limits=(0.0, 0.5))
             y_axis = Axis("FRC", limits=(floor, 1.0))
             title = f"{cell.view}, {dose_text(cell.dose)}"
-            charts.append(draw(Chart(title, text, x_axis, y_axis, series, (Rule(0.5, ""),), direct_labels=False)))
+            charts.append(
+                draw(Chart(title, text, x_axis, y_axis, series, (Rule(0.5, ""),), direct_labels=False, dodge=False))
+            )
     return charts
 
 
@@ -180,19 +171,27 @@ def _dose_axis(doses: Sequence[float]) -> Axis:
     return Axis(DOSE_LABEL, log=True, limits=(doses[0] / reach, doses[-1] * reach), ticks=ticks)
 
 
-def _dose_series(data: ReportData, scores: Scores, quantity: Quantity, view: str, method: str, dash: str) -> Series:
+def _dose_series(data: ReportData, scores: Scores, metric: ReportedMetric, view: str, style: MethodStyle) -> Series:
     points = []
     for dose in sorted(data.doses):
-        estimate = scores.get(dose, view, method, quantity.metric, quantity.part)
+        estimate = _charted(scores, dose, view, style.label, metric)
         if estimate:
-            points.append(_point(dose, estimate, f"{method}, {view}, {dose_text(dose)}"))
-    return Series(method, method, tuple(points), method_style(method).marker, dash)
+            points.append(_point(dose, estimate, f"{style.label}, {view}, {dose_text(dose)}"))
+    return Series(style.label, style.css, tuple(points), style.marker, style.dash)
+
+
+def _charted(scores: Scores, dose: float, view: str, method: str, metric: ReportedMetric) -> Estimate | None:
+    """A score that may be drawn: none of a method that diverged, whose likelihood would stretch every axis."""
+    if scores.diverged(dose, view, method):
+        return None
+    return scores.get(dose, view, method, metric.name, metric.part)
 
 
 def _bound_series(data: ReportData, scores: Scores, view: str) -> Series:
     found = [(dose, scores.of_cell(dose, view, "phase_bound_rms")) for dose in sorted(data.doses)]
     points = tuple(_point(dose, e, f"bound, {view}, {dose_text(dose)}") for dose, e in found if e)
-    return Series("bound", "bound", points, None if len(points) > 1 else "dash", method_style("bound").dash)
+    style = data.styles["bound"]
+    return Series("bound", style.css, points, None if len(points) > 1 else style.marker, style.dash)
 
 
 def _point(x: float, estimate: Estimate, note: str) -> Point:
@@ -212,56 +211,55 @@ def interval_text(estimate: Estimate, decimals: int | None = None) -> str:
     return f"{text(estimate.value)} [{text(estimate.low)}, {text(estimate.high)}]"
 
 
-def _shared_limits(data: ReportData, scores: Scores, quantity: Quantity) -> tuple[float, float] | None:
+def _shared_limits(data: ReportData, scores: Scores, metric: ReportedMetric) -> tuple[float, float] | None:
     """The same y limits in every panel of a group; fixed ones widened where values lie outside."""
-    found = [
-        scores.get(dose, view, method, quantity.metric, quantity.part)
-        for dose in data.doses
-        for view in data.views
-        for method in METHODS
-    ]
-    if quantity.metric == "rmse":
-        found += [scores.of_cell(dose, view, "phase_bound_rms") for dose in data.doses for view in data.views]
+    cells = [(dose, view) for dose in data.doses for view in data.views]
+    found = [_charted(scores, *cell, method, metric) for cell in cells for method in data.names]
+    if _has_bound(metric):
+        found += [scores.of_cell(*cell, "phase_bound_rms") for cell in cells]
     values = [v for e in found if e for v in (e.value, e.low, e.high) if math.isfinite(v)]
     if not values:
-        return quantity.limits
+        return metric.limits
     low, high = min(values), max(values)
-    if quantity.limits:
-        return min(quantity.limits[0], low), max(quantity.limits[1], high)
-    if quantity.metric == "rmse":
+    if metric.limits:
+        return min(metric.limits[0], low), max(metric.limits[1], high)
+    if _has_bound(metric):
         positive = min((v for v in values if v > 0), default=1e-3)
         return positive / 1.25, max(high, positive) * 1.25
     pad = (high - low) * 0.08 or max(abs(high) * 0.1, 0.1)
-    floor = max(low - pad, 0.0) if low >= 0 and quantity.metric == "frc50" else low - pad
-    return floor, high + pad
+    return max(low - pad, 0.0) if low >= 0 else low - pad, high + pad
 
 
-def _cost_series(data: ReportData, scores: Scores, cell: CellRecord, method: str) -> Iterable[Series]:
-    quality = scores.get(cell.dose, cell.view, method, "ssim", "phase")
+def _cost_series(scores: Scores, cell: CellRecord, style: MethodStyle, trace: tuple[Point, ...]) -> Iterable[Series]:
+    method = style.label
+    quality = scores.get(cell.dose, cell.view, method, *HEADLINE)
     cost = scores.get(cell.dose, cell.view, method, "cpu_seconds_reconstruct")
     if quality is None or cost is None or cost.value <= 0:
         return
     where = f"{method}, {cell.view}, {dose_text(cell.dose)}"
-    trace = _frontier_points(data.frontier, cell, method)
-    if trace:
-        yield Series(method, method, trace, None, method_style(method).dash)
+    if len(trace) > 1:
+        yield Series(method, style.css, trace, None, style.dash)
     points = [_point(cost.value, quality, f"{where}, {number_text(cost.value)} CPU-s")]
     training = scores.get(cell.dose, cell.view, method, "cpu_seconds_train")
     if training and training.value > 0:
         total = cost.value + training.value
         note = f"{where}, with training {number_text(total)} CPU-s: {fixed_text(quality.value)}"
         points.append(Point(total, quality.value, note=note, hollow=True))
-    yield Series(method, method, tuple(points), method_style(method).marker, "1 3")
+    yield Series(method, style.css, tuple(points), style.marker, "1 3")
 
 
-def _frontier_points(frontier: pd.DataFrame | None, cell: CellRecord, method: str) -> tuple[Point, ...]:
-    """The trace of a method in a cell, of its first seed, test split."""
-    records: list[dict[Any, Any]] = [] if frontier is None else frontier.to_dict("records")
-    mine = [r for r in records if (r["dose"], r["view"], r["method"]) == (cell.dose, cell.view, method)]
-    mine = [r for r in mine if r["split"] == "test" and r["cpu_seconds"] > 0 and math.isfinite(r["value"])]
-    first = min((r["seed"] for r in mine), default=None)
-    points = sorted((float(r["cpu_seconds"]), float(r["value"])) for r in mine if r["seed"] == first)
-    return tuple(Point(x, y) for x, y in points)
+def _traces(trace: pd.DataFrame | None) -> dict[tuple[float, str, str], tuple[Point, ...]]:
+    """What each method had on its way by dose, view and method, of its first seed, test split.
+
+    A start at time 0 has no place on a logarithmic axis.
+    """
+    records: list[dict[Any, Any]] = [] if trace is None else trace.to_dict("records")
+    found: dict[tuple[float, str, str], dict[int, list[tuple[float, float]]]] = defaultdict(lambda: defaultdict(list))
+    for r in records:
+        if r["split"] == "test" and r["cpu_seconds"] > 0 and math.isfinite(r["value"]):
+            key = float(r["dose"]), r["view"], r["method"]
+            found[key][r["seed"]].append((float(r["cpu_seconds"]), float(r["value"])))
+    return {key: tuple(Point(x, y) for x, y in sorted(by_seed[min(by_seed)])) for key, by_seed in found.items()}
 
 
 def _mean_curves(frc: pd.DataFrame) -> dict[tuple[float, str, str], tuple[Point, ...]]:
@@ -278,13 +276,12 @@ def _mean_curves(frc: pd.DataFrame) -> dict[tuple[float, str, str], tuple[Point,
     return curves
 
 
-def legend(methods: Iterable[str]) -> Mapping[str, Markup]:
+def legend(styles: Iterable[MethodStyle]) -> Mapping[str, Markup]:
     """A small line with the method's marker, by method, for legends and tables."""
     keys = {}
-    for method in methods:
-        style = method_style(method)
+    for style in styles:
         dash = Markup(' stroke-dasharray="{}"').format(style.dash) if style.dash else ""
-        keys[method] = Markup(
-            '<svg class="key m-{}" viewBox="0 0 28 14" aria-hidden="true"><path class="line" d="M1 7H27"{}/>{}</svg>'
-        ).format(method, dash, marker_shape(style.marker, 14.0, 7.0))
+        keys[style.label] = Markup(
+            '<svg class="key {}" viewBox="0 0 28 14" aria-hidden="true"><path class="line" d="M1 7H27"{}/>{}</svg>'
+        ).format(style.css, dash, marker_shape(style.marker, 14.0, 7.0))
     return keys

@@ -7,7 +7,9 @@ from typing import Any, Literal
 import pandas as pd
 
 from fly64_assets.science.options import ViewOptions
-from fly64_assets.science.records import ObjectOrigin
+from fly64_assets.science.palette import MethodStyle, method_styles
+from fly64_assets.science.records import MethodRole, ObjectOrigin
+from fly64_assets.science.report.reported_metric import REPORTED_METRICS, ReportedMetric
 
 CellStatus = Literal["done", "skipped", "failed", "missing"]
 
@@ -45,19 +47,24 @@ class ReportData:
         study_name: short name of the study.
         title: heading of the report.
         question: what was asked, one or more paragraphs of plain text.
+        methods: every method of the study, in its order; names in the tables that are not among them are not shown.
         doses: requested photons per pattern.
         views: options of each view by name, in the order to show.
         seeds: study seeds.
         study_hash: hash of the whole study file.
-        object_origin: whether scores are against the truth or against a pty-chi reference.
+        object_origin: whether scores are against the truth or against a reconstruction (the reference).
         cells: results; a cell of the study that is absent here counts as missing.
-        metrics: the metrics table (columns as written by the scoring function); may be empty.
+        metrics: the metrics table (columns as written by the scoring function) with the rows of the costs; may be
+            empty.
+        metric_records: what is shown of the metrics table, in this order.
         frc: the FRC curves; may be empty.
-        frontier: optional traces of quality against CPU time: dose, view, split, seed, method, cpu_seconds, value.
+        trace: what each method had on its way: dose, view, split, seed, method, step, cpu_seconds and value (phase
+            SSIM); of the first seed or of several; None or empty if unknown.
+        reference_kind: kind of method that made the reference, if the object is one; "" otherwise.
         scan_png: preview of the scan, or None.
         versions: version by package.
         commands: command lines that reproduce the study.
-        settings: further provenance, label to text.
+        settings: further provenance, label to text; a method's own settings stand in its role.
         dose_method: "simulate", or "thin" for thinned measured counts.
         useful_phase_ssim: from which phase SSIM on a reconstruction is called useful.
     """
@@ -65,6 +72,7 @@ class ReportData:
     study_name: str
     title: str
     question: str
+    methods: tuple[MethodRole, ...]
     doses: tuple[float, ...]
     views: Mapping[str, ViewOptions]
     seeds: tuple[int, ...]
@@ -73,13 +81,30 @@ class ReportData:
     cells: tuple[CellRecord, ...]
     metrics: pd.DataFrame
     frc: pd.DataFrame = field(default_factory=pd.DataFrame)
-    frontier: pd.DataFrame | None = None
+    trace: pd.DataFrame | None = None
+    metric_records: tuple[ReportedMetric, ...] = REPORTED_METRICS
+    reference_kind: str = ""
     scan_png: bytes | None = None
     versions: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     settings: Mapping[str, str] = field(default_factory=dict)
     dose_method: Literal["simulate", "thin"] = "simulate"
     useful_phase_ssim: float = 0.5
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of the methods, in the study's order."""
+        return tuple(role.name for role in self.methods)
+
+    @property
+    def styles(self) -> dict[str, MethodStyle]:
+        """How each method is drawn."""
+        return method_styles(self.names)
+
+    @property
+    def is_reference(self) -> bool:
+        """Whether the object was itself reconstructed, so that it is not the truth."""
+        return self.object_origin == "reference"
 
     def all_cells(self) -> list[CellRecord]:
         """Every cell of the study, by view and then by dose; those without a record as missing."""

@@ -1,9 +1,8 @@
 """Which method is ahead in a cell, and cells as prose."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from fly64_assets.science.records import METHODS
 from fly64_assets.science.report.scores import Estimate, Scores
 from fly64_assets.science.report.wording import dose_text, listed
 
@@ -11,25 +10,25 @@ Cell = tuple[float, str]
 """Dose and view."""
 
 
-def cell_name(cell: Cell) -> str:
+def cell_name(cell: Cell, methods: Collection[str] = ()) -> str:
     """A cell in prose.
 
     >>> cell_name((1000.0, "dense"))
     'dense at 10³'
     """
-    return f"{view_name(cell[1])} at {dose_text(cell[0])}"
+    return f"{view_name(cell[1], methods)} at {dose_text(cell[0])}"
 
 
-def view_name(view: str) -> str:
+def view_name(view: str, methods: Collection[str] = ()) -> str:
     """A view in prose; one that is called as a method is, is told from it.
 
-    >>> view_name("dense"), view_name("baseline")
-    ('dense', 'view baseline')
+    >>> view_name("dense", ["mine"]), view_name("mine", ["mine"])
+    ('dense', 'view mine')
     """
-    return f"view {view}" if view in METHODS else view
+    return f"view {view}" if view in methods else view
 
 
-def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
+def cells_text(cells: Sequence[Cell], among: Sequence[Cell], methods: Collection[str] = ()) -> str:
     """Cells in prose, by view; a view of which all cells in ``among`` are meant is named once.
 
     >>> among = [(1e3, "dense"), (1e4, "dense"), (1e3, "sparse"), (1e4, "sparse")]
@@ -52,17 +51,16 @@ def cells_text(cells: Sequence[Cell], among: Sequence[Cell]) -> str:
     for view, doses in by_view.items():
         whole = [d for d, v in among if v == view]
         every = len(whole) > 1 and set(doses) == set(whole)
-        parts.append(
-            f"{view_name(view)} at {'every dose' if every else listed([dose_text(d) for d in sorted(doses)], limit=8)}"
-        )
+        at = "every dose" if every else listed([dose_text(d) for d in sorted(doses)], limit=8)
+        parts.append(f"{view_name(view, methods)} at {at}")
     return listed(parts, limit=8)
 
 
 def rank(scores: Scores, cell: Cell, split: str = "test") -> list[tuple[str, Estimate]]:
-    """Registered methods of a cell by phase SSIM, best first; ties in the fixed order of methods."""
-    found = [(m, scores.get(*cell, m, "ssim", "phase", split)) for m in METHODS]
+    """Registered methods of a cell by phase SSIM, best first; ties in the study's order. None that diverged."""
+    found = [(m, scores.get(*cell, m, "ssim", "phase", split)) for m in scores.order]
     usable = [(m, e) for m, e in found if e is not None and e.registered]
-    return sorted(usable, key=lambda pair: (-pair[1].value, METHODS.index(pair[0])))
+    return sorted(usable, key=lambda pair: -pair[1].value)
 
 
 def leaders(scores: Scores, cell: Cell, split: str = "test") -> list[str]:
@@ -70,4 +68,5 @@ def leaders(scores: Scores, cell: Cell, split: str = "test") -> list[str]:
     ranked = rank(scores, cell, split)
     if len(ranked) < 2:
         return []
-    return [m for m in METHODS for n, e in ranked if n == m and not ranked[0][1].clearly_above(e)]
+    top = {m for m, e in ranked if not ranked[0][1].clearly_above(e)}
+    return [m for m in scores.order if m in top]

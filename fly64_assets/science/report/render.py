@@ -4,20 +4,20 @@ import base64
 import io
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from PIL import Image
 
-from fly64_assets.science.palette import METHOD_STYLES, method_style
+from fly64_assets.science.palette import MethodStyle
 from fly64_assets.science.png import compact_png
-from fly64_assets.science.records import METHODS
-from fly64_assets.science.report import charts, tables
+from fly64_assets.science.report import charts, tables, view_tables
 from fly64_assets.science.report.answer import answer
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.equal_time import at_equal_time, equal_time_table
+from fly64_assets.science.report.roles import described, favoured, quoted, training_sentences
 from fly64_assets.science.report.scores import Scores
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
@@ -39,41 +39,50 @@ def render_report(data: ReportData) -> str:
     Raises:
         ValueError: the metrics table is not empty and lacks a column.
     """
-    scores = Scores(data.metrics)
-    shown = [m for m in METHODS if m in {x for s in ("test", "train") for x in scores.methods(split=s)}]
-    pictures = _pictures(data)
-    template = _environment().get_template("report.html.j2")
+    scores = Scores(data.metrics, data.names)
+    shown = {m for split in ("test", "train") for m in scores.shown_methods(split)}
+    styles = data.styles
+    compared = at_equal_time(data, scores)
+    headline = tables.headline(data, scores)
+    template = _environment(styles).get_template("report.html.j2")
     return template.render(
         data=data,
         answer=answer(data, scores),
-        methods=shown,
-        styles=METHOD_STYLES,
-        keys=charts.legend((*METHODS, "bound")),
+        methods=[m for m in data.names if m in shown],
+        styles=styles,
+        style_rules=style_rules(styles),
+        keys=charts.legend(styles.values()),
+        described={role.name: described(role, data) for role in data.methods},
+        training=training_sentences(data),
+        favoured=quoted(favoured(data)),
         cells=data.all_cells(),
-        headline=tables.headline(data, scores),
-        dose_charts=[(q, charts.quality_against_dose(data, scores, q)) for q in charts.QUANTITIES],
+        headline=headline,
+        has_marks=any("‡" in cell.text for row in headline.rows for cell in row),
+        any_learned=any(role.learned for role in data.methods),
+        dose_charts=[(q, charts.quality_against_dose(data, scores, q)) for q in data.metric_records if q.charted],
         overlap_charts=charts.quality_against_overlap(data, scores),
         fluence_charts=charts.quality_against_fluence(data, scores),
         cost_charts=charts.quality_against_cost(data, scores),
-        frc_charts=charts.frc_charts(data),
+        frc_charts=charts.frc_charts(data, scores),
         cost_table=tables.cost(data, scores),
-        equal_time_table=equal_time_table(at_equal_time(data)),
-        overlap_table=tables.overlap(data),
-        fluence_table=tables.fluence(data, scores),
+        equal_time_table=equal_time_table(data, scores, compared),
+        trained_time_table=equal_time_table(data, scores, compared, with_training=True),
+        overlap_table=view_tables.overlap(data),
+        fluence_table=view_tables.fluence(data, scores),
         test_table=tables.all_scores(data, scores, "test"),
         train_table=tables.all_scores(data, scores, "train"),
         sanity_table=tables.sanity(data, scores),
         sanity_verdict=tables.sanity_verdict(data, scores),
         states=tables.states(data),
         reasons=tables.reasons(data),
-        alignment_table=tables.alignment(data),
+        alignment_table=tables.alignment(data, scores),
         scan_picture=_data_uri(data.scan_png) if data.scan_png else None,
-        pictures=pictures,
+        pictures=_pictures(data),
         scoring_versions=_distinct(data.metrics, "scoring_version"),
     )
 
 
-def _environment() -> Environment:
+def _environment(styles: Mapping[str, MethodStyle]) -> Environment:
     environment = Environment(
         loader=PackageLoader("fly64_assets.science.report", "templates"),
         autoescape=True,
@@ -81,22 +90,33 @@ def _environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"dose": dose_text, "number": number_text, "fixed": fixed_text, "methods": mark_methods}
+    environment.filters |= {"dose": dose_text, "number": number_text, "fixed": fixed_text}
+    environment.filters["methods"] = lambda text: mark_methods(text, styles)
+    environment.filters["breakable"] = lambda name: Markup("_<wbr>").join(name.split("_"))
     environment.filters["paragraphs"] = lambda text: [p.strip() for p in re.split(r"\n\s*\n", text) if p.strip()]
     return environment
 
 
-def mark_methods(text: str) -> Markup:
-    """Escaped text in which method names in backticks take their method's colour.
+def mark_methods(text: str, styles: Mapping[str, MethodStyle]) -> Markup:
+    """Escaped text in which the names of methods in backticks take their method's colour.
 
-    >>> mark_methods("`pinn` < <b>")
-    Markup('<span class="name m-pinn">pinn</span> &lt; &lt;b&gt;')
+    >>> mark_methods("`mine` < <b> `other`", {"mine": MethodStyle("mine", "m-1", "#000000", "#ffffff", "circle", "")})
+    Markup('<span class="name m-1">mine</span> &lt; &lt;b&gt; `other`')
     """
 
     def marked(match: re.Match[str]) -> str:
-        return f'<span class="name m-{method_style(match[1]).label}">{match[1]}</span>'
+        style = styles.get(match[1])
+        return f'<span class="name {style.css}">{match[1]}</span>' if style else match[0]
 
-    return Markup(re.sub(rf"`({'|'.join(METHODS)})`", marked, str(escape(text))))
+    return Markup(re.sub(r"`(\w+)`", marked, str(escape(text))))
+
+
+def style_rules(styles: Mapping[str, MethodStyle]) -> Markup:
+    """The colour of each method as CSS, for a white page, a dark one and print."""
+    classes = {style.css: style for style in styles.values()}
+    light = "\n".join(f".{css} {{ --c: {style.light}; }}" for css, style in classes.items())
+    dark = "\n".join(f".{css} {{ --c: {style.dark}; }}" for css, style in classes.items())
+    return Markup("{}\n@media screen and (prefers-color-scheme: dark) {{\n{}\n}}").format(Markup(light), Markup(dark))
 
 
 def _pictures(data: ReportData) -> dict[tuple[float, str], str | None]:

@@ -3,16 +3,18 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
 
-from fly64_assets.science.records import METHODS
-
 METRICS_COLUMNS = ("dose", "view", "split", "seed", "method", "metric", "part", "value")
 HEADLINE = ("ssim", "phase")
+DIVERGED = "diverged"
+"""How the note of a method's headline row begins where its iteration did not end in a result."""
+WORSE_THAN_FLAT = "explains the counts less well than a flat object"
+"""The note of a learned result that is scored, although an empty object has the higher likelihood."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,41 +53,36 @@ class Estimate:
 class Scores:
     """Lookup of estimates by cell, method and metric.
 
+    A method that diverged in a cell, for any seed, has no image scores there: only its likelihood and its costs count.
+
     Args:
         metrics: the metrics table; any subset of cells, methods, splits and seeds, also empty.
+        methods: names of the study's methods, in its order.
 
     Raises:
         ValueError: the table is not empty and lacks a column.
     """
 
-    def __init__(self, metrics: pd.DataFrame) -> None:
+    def __init__(self, metrics: pd.DataFrame, methods: Sequence[str]) -> None:
         missing = [c for c in METRICS_COLUMNS if c not in metrics.columns]
         if missing and not metrics.empty:
             message = f"the metrics table lacks the columns {missing}; it has {list(metrics.columns)}"
             raise ValueError(message)
-        rows_by_key: dict[tuple, list[dict]] = defaultdict(list)
-        for row in metrics.to_dict("records"):
-            part = row["part"] if isinstance(row["part"], str) else ""
-            key = (
-                float(row["dose"]),
-                str(row["view"]),
-                str(row["split"]),
-                str(row["method"]),
-                str(row["metric"]),
-                part,
-            )
-            rows_by_key[key].append(row)
+        self.order = tuple(methods)
         self._estimates: dict[tuple, Estimate] = {}
         self._unscored: dict[tuple, str] = {}
         self._methods: dict[tuple, set[str]] = defaultdict(set)
+        rows_by_key = _rows_by_key(metrics)
+        self._diverged = {key[:4]: note for key, rows in rows_by_key.items() if (note := _divergence(key, rows))}
         for key, rows in sorted(rows_by_key.items(), key=lambda item: item[0]):
             self._add(key, rows)
 
     def _add(self, key: tuple, rows: list[dict]) -> None:
-        estimate = _aggregate(rows)
+        diverged = key[:4] in self._diverged
+        estimate = None if diverged and key[5] else _aggregate(rows)
         if estimate is not None:
             self._estimates[key] = estimate
-        if key[4:] == HEADLINE and key[3] in METHODS:
+        if key[4:] == HEADLINE and key[3] in self.order and not diverged:
             if estimate is not None:
                 self._methods[key[:3]].add(key[3])
             else:
@@ -101,17 +98,22 @@ class Scores:
 
     def of_cell(self, dose: float, view: str, metric: str, split: str = "test") -> Estimate | None:
         """A quantity of the whole cell, under whichever method's row it stands."""
-        for method in ("bound", "truth", "", "flat", *METHODS):
+        for method in ("bound", "truth", "", "flat", *self.order):
             found = self.get(dose, view, method, metric, split=split)
             if found is not None:
                 return found
         return None
 
     def methods(self, dose: float | None = None, view: str | None = None, split: str = "test") -> list[str]:
-        """Methods with a finite headline score, in the fixed order."""
+        """Methods with a finite headline score, in the study's order."""
         cells = self._methods if dose is None or view is None else [(float(dose), view, split)]
         present = set().union(*(self._methods[c] for c in cells if c in self._methods and c[2] == split))
-        return [m for m in METHODS if m in present]
+        return [m for m in self.order if m in present]
+
+    def shown_methods(self, split: str = "test") -> list[str]:
+        """Methods with a headline score in some cell, or that diverged in one; in the study's order."""
+        present = {*self.methods(split=split), *(key[3] for key in self._diverged if key[2] == split)}
+        return [m for m in self.order if m in present]
 
     def cells(self, split: str = "test") -> list[tuple[float, str]]:
         """Cells with at least one scored method."""
@@ -121,9 +123,33 @@ class Scores:
         """Why a method that has rows has no finite headline score; empty if it has one or has no rows."""
         return self._unscored.get((float(dose), view, split, method), "")
 
+    def diverged(self, dose: float, view: str, method: str, split: str = "test") -> str:
+        """How a method diverged in a cell, for any of its seeds; empty if it did not."""
+        return self._diverged.get((float(dose), view, split, method), "")
+
+    def worse_than_flat(self, dose: float, view: str, method: str, split: str = "test") -> bool:
+        """Whether a scored result is marked as explaining the counts less well than a flat object."""
+        found = (self.get(dose, view, method, *each, split) for each in (HEADLINE, ("excess_nll", "")))
+        return any(e is not None and WORSE_THAN_FLAT in e.note for e in found)
+
     def keys(self) -> Iterator[tuple]:
         """(dose, view, split, method, metric, part) of every estimate, sorted."""
         return iter(self._estimates)
+
+
+def _rows_by_key(metrics: pd.DataFrame) -> dict[tuple, list[dict]]:
+    found: dict[tuple, list[dict]] = defaultdict(list)
+    for row in metrics.to_dict("records"):
+        names = (str(row[name]) for name in ("view", "split", "method", "metric"))
+        found[(float(row["dose"]), *names, row["part"] if isinstance(row["part"], str) else "")].append(row)
+    return found
+
+
+def _divergence(key: tuple, rows: list[dict]) -> str:
+    """What the headline rows of a method say of its divergence; empty if they say nothing."""
+    if key[4:] != HEADLINE:
+        return ""
+    return _notes([row for row in rows if str(row.get("note", "")).startswith(DIVERGED)])
 
 
 def _aggregate(rows: list[dict]) -> Estimate | None:
@@ -205,31 +231,37 @@ WIDE_MEANINGS = {
 _WIDE_ORDER = list(WIDE_MEANINGS)
 
 
-def wide_table(metrics: pd.DataFrame) -> pd.DataFrame:
+def wide_table(metrics: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
     """One row per cell, split and method with the key scores side by side; means over seeds.
 
     Args:
         metrics: the metrics table; may be empty.
+        methods: names of the study's methods, in its order; rows of others are left out.
 
     Returns:
         Columns dose, view, split, method, n_seeds, those of ``WIDE_COLUMNS``, phase_ssim_low, phase_ssim_high,
         photons_per_object_pixel, phase_bound_rms, registration_ok and note; NaN where a score is absent.
     """
-    return pd.DataFrame(wide_records(Scores(metrics)), columns=pd.Index(_WIDE_ORDER))
+    return pd.DataFrame(wide_records(Scores(metrics, methods)), columns=pd.Index(_WIDE_ORDER))
 
 
 def wide_records(scores: Scores) -> list[dict[str, Any]]:
     """The rows of :func:`wide_table`."""
-    order = {name: index for index, name in enumerate((*METHODS, "flat", "truth"))}
+    return [_wide_record(scores, *key) for key in scored_rows(scores)]
+
+
+def scored_rows(scores: Scores) -> list[tuple[float, str, str, str]]:
+    """Dose, view, split and method of all that has a number: test first, methods in order, flat and truth last."""
+    order = {name: index for index, name in enumerate((*scores.order, "flat", "truth"))}
     keys = {key[:4] for key in scores.keys() if key[3] in order}  # noqa: SIM118
-    ordered = sorted(keys, key=lambda k: (k[2] != "test", k[1], k[0], order[k[3]]))
-    return [_wide_record(scores, *key) for key in ordered]
+    return sorted(keys, key=lambda k: (k[2] != "test", k[1], k[0], order[k[3]]))
 
 
 def _wide_record(scores: Scores, dose: float, view: str, split: str, method: str) -> dict[str, Any]:
     found = {name: scores.get(dose, view, method, metric, part, split) for name, (metric, part) in WIDE_COLUMNS.items()}
     present = [e for e in found.values() if e]
     headline = found["phase_ssim"] or Estimate(math.nan)
+    diverged = {note for note in (scores.diverged(dose, view, method, split),) if note}
     return (
         {"dose": dose, "view": view, "split": split, "method": method}
         | {"n_seeds": max((e.n_seeds for e in present), default=0)}
@@ -240,7 +272,7 @@ def _wide_record(scores: Scores, dose: float, view: str, split: str, method: str
             for name in ("photons_per_object_pixel", "phase_bound_rms")
         }
         | {"registration_ok": all(e.registered for e in present)}
-        | {"note": "; ".join(sorted({e.note for e in present if e.note}))}
+        | {"note": "; ".join(sorted({e.note for e in present if e.note} | diverged))}
     )
 
 

@@ -1,6 +1,6 @@
 """Small charts as inline SVG: theme-aware, labelled at the line, open to screen readers, equal bytes every time.
 
-Colours are CSS classes (``m-<method>``), so that one chart serves light, dark and print.
+Colours are CSS classes, so that one chart serves light, dark and print.
 """
 
 import math
@@ -10,12 +10,15 @@ from dataclasses import dataclass, replace
 from markupsafe import Markup, escape
 
 from fly64_assets.science.palette import Marker
+from fly64_assets.science.report.markers import marker_shape
 from fly64_assets.science.report.wording import dose_text, number_text
 
 WIDTH, HEIGHT = 330.0, 244.0
 _LEFT, _TOP, _BOTTOM = 42.0, 30.0, 40.0
 _CHARACTER = 6.7
 _LABEL_GAP = 14.0
+_MOST_LABELS, _LONGEST_LABEL = 8, 18
+_WIDEST_DODGE = 24.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,19 +39,23 @@ class Series:
 
     Attributes:
         label: written at the last point where ``Chart.direct_labels``.
-        method: whose colour it takes.
+        css: class of the method whose colour it takes.
         points: in drawing order.
         marker: their shape; None draws the line alone.
         dash: SVG dash pattern, "" for solid.
         line: connect the points.
+        mark_every: points from one marker to the next; those between carry the line alone.
+        first_mark: index of the first point with a marker.
     """
 
     label: str
-    method: str
+    css: str
     points: tuple[Point, ...]
     marker: Marker | None = "circle"
     dash: str = ""
     line: bool = True
+    mark_every: int = 1
+    first_mark: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +78,18 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """What to draw."""
+    """What to draw.
+
+    Attributes:
+        title: over the plot.
+        description: for screen readers.
+        x: its axis.
+        y: its axis.
+        series: what is drawn, the last one on top.
+        rules: horizontal reference lines.
+        direct_labels: write names at the lines' ends, where they fit.
+        dodge: set series slightly apart in x, where they share few values, so that bars do not hide each other.
+    """
 
     title: str
     description: str
@@ -80,6 +98,14 @@ class Chart:
     series: tuple[Series, ...]
     rules: tuple[Rule, ...] = ()
     direct_labels: bool = True
+    dodge: bool = True
+
+    @property
+    def labels(self) -> list[str]:
+        """The names to write at the lines' ends; none where they are many or would leave the plot no room."""
+        found = [s.label for s in self.series if s.points]
+        fit = len(found) <= _MOST_LABELS and max(map(len, found), default=0) <= _LONGEST_LABEL
+        return found if self.direct_labels and fit else []
 
 
 def draw(chart: Chart) -> Markup:
@@ -93,11 +119,11 @@ def draw(chart: Chart) -> Markup:
         *_rules(chart, frame),
     ]
     n = len(chart.series)
+    apart = min(4.0, _WIDEST_DODGE / max(n, 1)) if chart.dodge else 0.0
     for index, series in enumerate(chart.series):
-        parts.append(
-            _series(series, frame, dodge_px=(index - (n - 1) / 2) * 4.0 if series.line and series.marker else 0.0)
-        )
-    if chart.direct_labels:
+        dodged = series.line and series.marker
+        parts.append(_series(series, frame, dodge_px=(index - (n - 1) / 2) * apart if dodged else 0.0))
+    if chart.labels:
         parts += _labels(chart, frame)
     parts.append(Markup("</svg>"))
     return Markup("").join(parts)
@@ -113,8 +139,7 @@ class _Frame:
 
     @classmethod
     def of(cls, chart: Chart) -> "_Frame":
-        labels = [s.label for s in chart.series if s.points] if chart.direct_labels else []
-        room = max((len(label) for label in labels), default=0) * _CHARACTER + 14 if labels else 14
+        room = max((len(label) for label in chart.labels), default=0) * _CHARACTER + 14
         xs = [p.x for s in chart.series for p in s.points]
         ys = [v for s in chart.series for p in s.points for v in (p.y, p.low, p.high) if math.isfinite(v)]
         ys += [rule.value for rule in chart.rules]
@@ -221,12 +246,12 @@ def _rules(chart: Chart, frame: _Frame) -> list[Markup]:
 
 def _series(series: Series, frame: _Frame, dodge_px: float) -> Markup:
     placed = [(frame.px(p.x) + dodge_px, frame.py(p.y), p) for p in series.points]
-    parts = [Markup('<g class="m-{}">').format(series.method)]
+    parts = [Markup('<g class="{}">').format(series.css)]
     if series.line and len(placed) > 1:
         path = "M" + "L".join(f"{x:.1f} {y:.1f}" for x, y, _ in placed)
         dash = Markup(' stroke-dasharray="{}"').format(series.dash) if series.dash else ""
         parts.append(Markup('<path class="line" d="{}"{}/>').format(path, dash))
-    for x, y, point in placed:
+    for x, y, point in placed[series.first_mark :: series.mark_every]:
         mark = _mark(series, x, y, point, frame)
         if mark:
             note = point.note or f"{series.label}: {number_text(point.y)} at {number_text(point.x)}"
@@ -246,24 +271,6 @@ def _mark(series: Series, x: float, y: float, point: Point, frame: _Frame) -> Ma
     return Markup("").join(parts)
 
 
-def marker_shape(marker: Marker, x: float, y: float, *, hollow: bool = False) -> Markup:
-    """One marker centred on a point, in the colour of its group."""
-    css = "mark hollow" if hollow else "mark"
-    if marker == "circle":
-        return Markup('<circle class="{}" cx="{:.1f}" cy="{:.1f}" r="4.2"/>').format(css, x, y)
-    shapes = {
-        "square": "M{l:.1f} {t:.1f}h7.6v7.6h-7.6z",
-        "triangle": "M{x:.1f} {u:.1f}l4.9 8.6h-9.8z",
-        "diamond": "M{x:.1f} {u:.1f}l5.2 5.4l-5.2 5.4l-5.2 -5.4z",
-        "cross": "M{l:.1f} {t:.1f}l7.6 7.6m-7.6 0l7.6 -7.6",
-        "dash": "M{l:.1f} {y:.1f}h7.6",
-    }
-    path = shapes[marker].format(x=x, y=y, l=x - 3.8, t=y - 3.8, u=y - 5.4)
-    if marker in ("cross", "dash"):
-        return Markup('<path class="stroke-mark" d="{}"/>').format(path)
-    return Markup('<path class="{}" d="{}"/>').format(css, path)
-
-
 def _labels(chart: Chart, frame: _Frame) -> list[Markup]:
     """Labels right of the plot at the height of each last point, pushed apart where they would touch."""
     ends = sorted((frame.py(s.points[-1].y), index) for index, s in enumerate(chart.series) if s.points)
@@ -273,7 +280,7 @@ def _labels(chart: Chart, frame: _Frame) -> list[Markup]:
         series = chart.series[index]
         x = frame.px(series.points[-1].x)
         lead = f"M{min(x + 7, frame.right):.1f} {y:.1f}L{frame.right + 5:.1f} {height:.1f}"
-        parts.append(Markup('<g class="m-{}"><path class="lead-line" d="{}"/>').format(series.method, lead))
+        parts.append(Markup('<g class="{}"><path class="lead-line" d="{}"/>').format(series.css, lead))
         text = '<text class="series-label" x="{:.1f}" y="{:.1f}">{}</text></g>'
         parts.append(Markup(text).format(frame.right + 8, height + 4, escape(series.label)))
     return parts

@@ -1,18 +1,25 @@
 """The tables of a report, as rows of text ready to be laid out."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from fly64_assets.science.records import METHODS, SPLITS
-from fly64_assets.science.report.charts import cell_fluence
+from fly64_assets.science.records import SPLITS
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.ranking import cells_text, leaders
-from fly64_assets.science.report.scores import HEADLINE, Estimate, Scores, is_registered, wide_records
+from fly64_assets.science.report.reported_metric import ReportedMetric
+from fly64_assets.science.report.scores import HEADLINE, WORSE_THAN_FLAT, Estimate, Scores, is_registered, scored_rows
 from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text
+
+MAX_WIDE_COLUMNS = 9
+"""A table with more columns is set narrowly."""
+MAX_PLAIN_DIGITS = 6
+
+Row = tuple[float, str, str, str]
+"""Dose, view, split and method."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +29,7 @@ class TableCell:
     Attributes:
         text: what it says.
         small: a second, smaller line, for example an interval.
-        css: classes: "best", "tied", "muted", "bad".
+        css: classes: "best", "tied", "ahead", "muted", "bad".
         method: whose colour it takes, or "".
         note: tooltip.
     """
@@ -43,12 +50,14 @@ class Table:
         rows: cells, as many as headers.
         n_keys: leading columns that head the row.
         groups: a heading over several columns each, as (text, number of columns), key columns included.
+        compact: set narrowly, for many columns.
     """
 
     headers: tuple[str, ...]
     rows: tuple[tuple[TableCell, ...], ...]
     n_keys: int = 1
     groups: tuple[tuple[str, int], ...] = ()
+    compact: bool = False
 
     def __bool__(self) -> bool:
         """Whether there is anything to show."""
@@ -74,33 +83,38 @@ def reasons(data: ReportData) -> list[tuple[str, str, str]]:
     for cell in cells:
         if cell.status != "done":
             found.setdefault((cell.status, cell.reason), []).append((cell.dose, cell.view))
-    return [(status, cells_text(mine, everything), reason) for (status, reason), mine in found.items()]
+    return [(status, cells_text(mine, everything, data.names), reason) for (status, reason), mine in found.items()]
 
 
 def headline(data: ReportData, scores: Scores) -> Table:
     """Phase SSIM on the test split: a row per scored cell, a column per method, the best one marked."""
-    methods = scores.methods()
+    methods = scores.shown_methods()
     rows = []
-    present = set(scores.cells())
     for view in data.views:
         for dose in sorted(data.doses):
-            if (dose, view) in present:
-                first = leaders(scores, (dose, view))
-                values = [_score_cell(scores.get(dose, view, m, "ssim", "phase"), m, first) for m in methods]
+            first = leaders(scores, (dose, view))
+            values = [_headline_cell(scores, dose, view, m, first) for m in methods]
+            if any(value.text != "–" for value in values):
                 rows.append((TableCell(view), TableCell(dose_text(dose)), *values))
-    return Table(("view", "dose", *methods), tuple(rows), 2)
+    return Table(("view", "dose", *methods), tuple(rows), 2, compact=len(methods) > MAX_WIDE_COLUMNS)
 
 
-def _score_cell(estimate: Estimate | None, method: str, first: Sequence[str]) -> TableCell:
+def _headline_cell(scores: Scores, dose: float, view: str, method: str, first: Collection[str]) -> TableCell:
+    diverged = scores.diverged(dose, view, method)
+    if diverged:
+        return TableCell("diverged", css="bad", note=f"{diverged}: not ranked")
+    estimate = scores.get(dose, view, method, *HEADLINE)
     if estimate is None:
-        return TableCell("–", css="muted", note="not scored")
+        return TableCell("–", css="muted", note=scores.unscored(dose, view, method) or "not scored")
     css = ("best" if len(first) == 1 else "tied") if method in first else ""
     note = {"best": "highest, its interval apart from the others'", "tied": "not distinguishable from the highest"}.get(
         css, ""
     )
     if not estimate.registered:
         css, note = "bad", "registration failed: not ranked"
-    return TableCell(fixed_text(estimate.value), _interval(estimate, 2), css, note=note)
+    worse = scores.worse_than_flat(dose, view, method)
+    note = "; ".join(filter(None, (note, WORSE_THAN_FLAT if worse else "")))
+    return TableCell(fixed_text(estimate.value) + (" ‡" if worse else ""), _interval(estimate, 2), css, note=note)
 
 
 def _interval(estimate: Estimate, decimals: int) -> str:
@@ -109,69 +123,71 @@ def _interval(estimate: Estimate, decimals: int) -> str:
     return f"{fixed_text(estimate.low, decimals)}–{fixed_text(estimate.high, decimals)}"
 
 
-_SCORE_COLUMNS: dict[str, tuple[str, int]] = {
-    "phase_ssim": ("phase SSIM", 3),
-    "phase_psnr_db": ("phase PSNR, dB", 1),
-    "phase_pearson": ("phase r", 3),
-    "phase_rmse_rad": ("phase RMSE, rad", 3),
-    "phase_ms_ssim": ("phase MS-SSIM", 3),
-    "amplitude_ssim": ("amplitude SSIM", 3),
-    "amplitude_pearson": ("amplitude r", 3),
-    "complex_nrmse": ("complex NRMSE", 3),
-    "frc50_cycles_per_px": ("FRC50, cycles/px", 3),
-}
-
-
 def all_scores(data: ReportData, scores: Scores, split: str) -> Table:
-    """Key scores of every cell and method of one split; columns that nobody has are left out."""
-    return _score_table(_records(data, scores, METHODS, (split,)), "method")
+    """Every shown metric of every cell and method of one split; columns that nobody has are left out."""
+    return _score_table(data, scores, _rows(data, scores, data.names, (split,)), "method")
 
 
 def sanity(data: ReportData, scores: Scores) -> Table:
     """What a flat object and the object itself score: the ends of every scale."""
-    return _score_table(_records(data, scores, ("flat", "truth"), ("test",)), "row")
+    return _score_table(data, scores, _rows(data, scores, ("flat", "truth"), ("test",)), "row")
 
 
-def _records(data: ReportData, scores: Scores, methods: Sequence[str], splits: Sequence[str]) -> list[dict[str, Any]]:
-    """Rows of the wide table, by view in the study's order."""
+def _rows(data: ReportData, scores: Scores, methods: Collection[str], splits: Collection[str]) -> list[Row]:
+    """What has a number, by view in the study's order."""
     order = {view: index for index, view in enumerate(data.views)}
-    chosen = [r for r in wide_records(scores) if r["method"] in methods and r["split"] in splits and r["view"] in order]
-    return sorted(chosen, key=lambda record: order[record["view"]])
+    chosen = [row for row in scored_rows(scores) if row[3] in methods and row[2] in splits and row[1] in order]
+    return sorted(chosen, key=lambda row: order[row[1]])
 
 
-def _score_table(records: Sequence[Mapping[str, Any]], row_name: str) -> Table:
-    columns = [c for c in _SCORE_COLUMNS if any(math.isfinite(r[c]) for r in records)]
-    rows = []
-    for record in records:
-        keys = (record["view"], dose_text(record["dose"]))
-        method = TableCell(record["method"], method=record["method"])
-        values = [_scored(record, column) for column in columns]
-        rows.append((*map(TableCell, keys), method, *values, TableCell(number_text(record["excess_nll"]))))
-    headers = ("view", "dose", row_name, *(_SCORE_COLUMNS[c][0] for c in columns), "excess NLL")
-    return Table(headers, tuple(rows), 3)
+def _score_table(data: ReportData, scores: Scores, rows: Sequence[Row], row_name: str) -> Table:
+    columns = [m for m in data.metric_records if any(_estimate(scores, row, m) for row in rows)]
+    found = []
+    for row in rows:
+        dose, view, _, method = row
+        keys = (TableCell(view), TableCell(dose_text(dose)), TableCell(method, method=method))
+        found.append((*keys, *(_scored(scores, row, metric) for metric in columns)))
+    return Table(("view", "dose", row_name, *(m.heading for m in columns)), tuple(found), 3)
 
 
-def _scored(record: Mapping[str, Any], column: str) -> TableCell:
-    text = fixed_text(record[column], _SCORE_COLUMNS[column][1])
-    if column == "frc50_cycles_per_px" and "no crossing" in record["note"]:
-        return TableCell(f"≥ {text}", note=record["note"])
-    if record["method"] in METHODS and not record["registration_ok"]:
-        return TableCell(text, css="bad", note=record["note"] or "registration failed")
+def _estimate(scores: Scores, row: Row, metric: ReportedMetric) -> Estimate | None:
+    dose, view, split, method = row
+    return scores.get(dose, view, method, metric.name, metric.part, split)
+
+
+def _scored(scores: Scores, row: Row, metric: ReportedMetric) -> TableCell:
+    dose, view, split, method = row
+    estimate = _estimate(scores, row, metric)
+    diverged = scores.diverged(dose, view, method, split)
+    if diverged and (metric.name, metric.part) == HEADLINE:
+        return TableCell("diverged", css="bad", note=diverged)
+    if estimate is None:
+        return TableCell("–", css="muted")
+    spans_decades = metric.direction == "zero" or abs(estimate.value) >= 10**MAX_PLAIN_DIGITS
+    text = (number_text if spans_decades else fixed_text)(estimate.value, metric.digits)
+    if "no crossing" in estimate.note:
+        return TableCell(f"≥ {text}", note=estimate.note)
+    if not estimate.registered and method in scores.order:
+        return TableCell(text, css="bad", note=estimate.note or "registration failed")
     return TableCell(text)
 
 
 def sanity_verdict(data: ReportData, scores: Scores) -> tuple[bool, str]:
     """Whether the ends of the scale are where they must be, in words; true where there is nothing to judge."""
-    flat = _records(data, scores, ("flat",), SPLITS)
-    truth = _records(data, scores, ("truth",), SPLITS)
+    flat, truth = (_rows(data, scores, (name,), SPLITS) for name in ("flat", "truth"))
     if not flat or not truth:
         return True, "The table has no sanity rows."
+
+    def values(rows: Sequence[Row], metric: str, part: str) -> list[float]:
+        found = [scores.get(dose, view, method, metric, part, split) for dose, view, split, method in rows]
+        return [e.value if e else math.nan for e in found]
+
     faults = []
-    if not all(abs(r["phase_pearson"]) < 0.01 for r in flat):
+    if not all(abs(v) < 0.01 for v in values(flat, "pearson", "phase")):
         faults.append("a flat object does not score Pearson 0 everywhere")
-    if not all(r["phase_ssim"] > 0.999 for r in truth):
+    if not all(v > 0.999 for v in values(truth, *HEADLINE)):
         faults.append("the object itself does not score SSIM 1 everywhere")
-    if not all(abs(r["excess_nll"]) < 1e-6 for r in truth):
+    if not all(abs(v) < 1e-6 for v in values(truth, "excess_nll", "")):
         faults.append("the object itself does not have excess NLL 0 everywhere")
     if faults:
         return False, f"The scale itself is in doubt: {listed(faults)}. Do not trust the scores before this is cleared."
@@ -182,22 +198,29 @@ def sanity_verdict(data: ReportData, scores: Scores) -> tuple[bool, str]:
 
 
 def cost(data: ReportData, scores: Scores) -> Table:
-    """CPU-seconds to reconstruct and to train, and training patterns: a row per cell, columns per method."""
-    methods = scores.methods()
-    trained = [m for m in methods if m in ("pinn", "baseline")]
+    """CPU-seconds to reconstruct and to train, with the training patterns: a row per cell, columns per method."""
+    methods = scores.shown_methods()
+    trained = [role.name for role in data.methods if role.trains != "nothing" and role.name in methods]
     rows = []
     for view in data.views:
         for dose in sorted(data.doses):
             times = [scores.get(dose, view, m, "cpu_seconds_reconstruct") for m in methods]
             training = [scores.get(dose, view, m, "cpu_seconds_train") for m in trained]
-            patterns = [scores.get(dose, view, m, "patterns_trained_on") for m in trained]
             if any((*times, *training)):
-                values = map(_quantity, (*times, *training, *patterns))
+                patterns = [scores.get(dose, view, m, "patterns_trained_on") for m in trained]
+                values = (*map(_quantity, times), *map(_training_cell, training, patterns))
                 rows.append((TableCell(view), TableCell(dose_text(dose)), *values))
-    groups = [("", 2), ("reconstruction, CPU-s", len(methods))]
-    if trained:
-        groups += [("training, CPU-s", len(trained)), ("patterns trained on", len(trained))]
-    return Table(("view", "dose", *methods, *trained, *trained), tuple(rows), 2, tuple(groups))
+    headers = ("view", "dose", *methods, *trained)
+    groups = (("", 2), ("reconstruction, CPU-s", len(methods)), ("training, CPU-s", len(trained)))
+    return Table(headers, tuple(rows), 2, groups if trained else groups[:2], compact=len(headers) > MAX_WIDE_COLUMNS)
+
+
+def _training_cell(training: Estimate | None, patterns: Estimate | None) -> TableCell:
+    """The time of a training, and under it its range over seeds and the patterns that it saw."""
+    cell = _quantity(training)
+    if patterns is None or patterns.value == 0:
+        return cell
+    return replace(cell, small=", ".join(filter(None, (cell.small, f"{number_text(patterns.value)} patterns"))))
 
 
 def _quantity(estimate: Estimate | None) -> TableCell:
@@ -208,64 +231,9 @@ def _quantity(estimate: Estimate | None) -> TableCell:
     return TableCell(number_text(estimate.value), small)
 
 
-_OVERLAP_COLUMNS = (
-    ("requested overlap", "requested_overlap"),
-    ("measured overlap", "measured_overlap"),
-    ("metric 1, groups", "metric_1_group_based_avg"),
-    ("metric 2, positions", "metric_2_image_based_avg"),
-    ("metric 3, centroids", "metric_3_group_to_group_avg"),
-    ("probe diameter, px", "probe_diameter_px"),
-    ("acceptance rate", "acceptance_rate"),
-    ("geometric bound", "geometry_acceptance_bound"),
-)
-
-
-def overlap(data: ReportData) -> Table:
-    """Requested and measured overlap of each view and split; doses share positions, so the first with a record."""
-    rows = []
-    for view, options in data.views.items():
-        for split in SPLITS:
-            summary = next(
-                (c.view_summary[split] for c in data.cells if c.view == view and c.view_summary.get(split)), None
-            )
-            if summary:
-                kept = _kept(summary)
-                requested = summary.get("requested_overlap", options.overlap)
-                values = [TableCell(_number_or_dash(summary.get(key))) for _, key in _OVERLAP_COLUMNS[1:]]
-                rows.append(
-                    (TableCell(view), TableCell(split), TableCell(kept), _requested(requested, options.s_img), *values)
-                )
-    headers = ("view", "split", "positions kept", "requested", *(name for name, _ in _OVERLAP_COLUMNS[1:]))
-    return Table(headers, tuple(rows), 2)
-
-
-def _requested(overlap_fraction: float | None, s_img: float | None) -> TableCell:
-    if overlap_fraction is not None:
-        return TableCell(f"overlap {fixed_text(float(overlap_fraction))}")
-    return TableCell(f"fraction {fixed_text(s_img)}" if s_img is not None else "all positions")
-
-
-def _kept(summary: Mapping[str, Any]) -> str:
-    kept = next((summary[k] for k in ("n_kept", "n_images_subsampled") if summary.get(k) is not None), None)
-    total = summary.get("n_images_total")
-    if kept is None:
-        return "–"
-    return f"{kept:,} of {total:,}" if total is not None else f"{kept:,}"
-
-
-def _number_or_dash(value: object) -> str:
+def number_or_dash(value: object) -> str:
+    """A number of a record, or a dash for anything else."""
     return number_text(float(value)) if isinstance(value, int | float | np.number) else "–"
-
-
-def fluence(data: ReportData, scores: Scores) -> Table:
-    """Photons per object pixel: a row per view, a column per dose."""
-    doses = sorted(data.doses)
-    rows = []
-    for view in data.views:
-        values = [cell_fluence(data, scores, dose, view) for dose in doses]
-        if any(v > 0 for v in values):
-            rows.append((TableCell(view), *(TableCell(number_text(v)) for v in values)))
-    return Table(("view", *(f"{dose_text(d)} per pattern" for d in doses)), tuple(rows))
 
 
 _ALIGNMENT_COLUMNS = (
@@ -278,21 +246,23 @@ _ALIGNMENT_COLUMNS = (
 )
 
 
-def alignment(data: ReportData) -> Table:
+def alignment(data: ReportData, scores: Scores) -> Table:
     """What was taken out of each reconstruction before scoring, and whether registration succeeded."""
     columns = [(name, key) for name, key in _ALIGNMENT_COLUMNS if key in data.metrics]
     if not columns or data.metrics.empty:
         return Table((), ())
     order = {view: index for index, view in enumerate(data.views)}
     records: list[dict[Any, Any]] = data.metrics.to_dict("records")
-    shown = [r for r in records if r["split"] == "test" and r["method"] in METHODS and r["view"] in order]
+    places = {name: place for place, name in enumerate(data.names)}
+    shown = [r for r in records if r["split"] == "test" and r["method"] in places and r["view"] in order]
     shown = [r for r in shown if (r["metric"], r["part"]) == HEADLINE]
-    found = sorted(shown, key=lambda r: (order[r["view"]], r["dose"], r["seed"], METHODS.index(r["method"])))
+    shown = [r for r in shown if not scores.diverged(r["dose"], r["view"], r["method"])]
+    found = sorted(shown, key=lambda r: (order[r["view"]], r["dose"], r["seed"], places[r["method"]]))
     table = []
     for record in found:
         ok, note = is_registered(record.get("registration_ok")), record.get("note")
         keys = (TableCell(str(record["view"])), TableCell(dose_text(record["dose"])), TableCell(str(record["seed"])))
-        values = [TableCell(_number_or_dash(record[key])) for _, key in columns]
+        values = [TableCell(number_or_dash(record[key])) for _, key in columns]
         verdict = TableCell("yes") if ok else TableCell("no", str(note) if isinstance(note, str) else "", css="bad")
         table.append((*keys, TableCell(record["method"], method=record["method"]), *values, verdict))
     return Table(("view", "dose", "seed", "method", *(name for name, _ in columns), "registered"), tuple(table), 4)

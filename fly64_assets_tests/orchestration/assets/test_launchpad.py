@@ -1,4 +1,4 @@
-"""Run configuration: bounds hold before a run exists, the default works untouched, overrides enter the hash."""
+"""Run configuration: bounds hold before a run exists, the default works untouched, overrides enter the record."""
 
 from pathlib import Path
 from typing import Any
@@ -6,16 +6,11 @@ from typing import Any
 import dagster as dg
 import pytest
 
-from fly64_assets.orchestration.assets.launchpad import (
-    PTY_CHI_FIELDS,
-    TRAINING_FIELDS,
-    training_config,
-    with_training_overrides,
-    workspace_resource,
-)
+from fly64_assets.orchestration.assets.launchpad import Overrides, method_overrides, options_of, seed_overrides
+from fly64_assets.orchestration.catalog.gate import GateRefusedError
 from fly64_assets.orchestration.code_location import build_definitions
 from fly64_assets.orchestration.graph.partitions import PartitionId
-from fly64_assets.orchestration.graph.workspace import Workspace
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.study_run.runs import execute_partition
 from fly64_assets.study import Study, load_study
 from fly64_assets_tests.orchestration.conftest import TINY
@@ -25,23 +20,30 @@ CELL = "1000|dense"
 
 def validate(study: Study, asset: str, run_config: dict[str, Any]) -> Any:
     definitions = build_definitions(study, Path("/nowhere"))
-    job = definitions.get_repository_def().get_implicit_job_def_for_assets([dg.AssetKey(asset)])
+    key = PartitionId(asset).asset_key
+    job = definitions.get_repository_def().get_implicit_job_def_for_assets([key])
     assert job is not None
-    return dg.validate_run_config(job.get_subset(asset_selection={dg.AssetKey(asset)}), run_config)
+    return dg.validate_run_config(job.get_subset(asset_selection={key}), run_config)
 
 
-def training(**config: Any) -> dict[str, Any]:
-    return {"ops": {"trained_bundle": {"config": config}}}
+def config(asset: str, **values: Any) -> dict[str, Any]:
+    return {"ops": {asset.replace("/", "__"): {"config": values}}}
 
 
-def pty_chi(**config: Any) -> dict[str, Any]:
-    return {"resources": {"workspace": {"config": {"pty_chi": config}}}}
+def overrides(study: Study, asset: str) -> Overrides:
+    graph = StudyGraph(study)
+    return method_overrides(
+        options_of(graph.parameters(item) for item in graph.partitions(asset)), study.seeds, "Seed."
+    )
 
 
 def test_the_default_configuration_works_untouched_empty_or_spelled_out(tiny: Study) -> None:
-    spelled_out = {**training(**dict.fromkeys(training_config(tiny))), **pty_chi(**dict.fromkeys(PTY_CHI_FIELDS))}
-    for run_config in ({}, spelled_out):
-        assert validate(tiny, "trained_bundle", run_config)["ops"]["trained_bundle"]["config"]["epochs"] is None
+    for asset in ("trained_bundle", "reconstruction/pty_chi", "reconstruction/map"):
+        without_seed = set() if asset == "trained_bundle" else {"seed"}
+        spelled_out = config(asset, **dict.fromkeys(set(overrides(tiny, asset).schema) - without_seed))
+        for run_config in ({}, spelled_out):
+            found = validate(tiny, asset, run_config)["ops"][asset.replace("/", "__")]["config"]
+            assert set(found.values()) == {None}
 
 
 @pytest.mark.parametrize(
@@ -56,7 +58,7 @@ def test_the_default_configuration_works_untouched_empty_or_spelled_out(tiny: St
         ("learning_rate", float("nan"), "got nan"),
         ("n_images", 0, "at least 1"),
         ("max_minutes", -1.0, "above 0"),
-        ("num_workers", 65, "at most 64"),
+        ("width", 513, "at most 512"),
         ("accelerator", "tpu", "accelerator"),
         ("precision", "16", "precision"),
         ("seed", -1, "at least 0"),
@@ -73,64 +75,62 @@ def test_a_value_out_of_bounds_is_refused_before_there_is_a_run(
                 definitions,
                 instance,
                 PartitionId("trained_bundle", CELL),
-                run_config=training(**{field: value}),
+                run_config=config("trained_bundle", **{field: value}),
             )
         assert instance.get_runs() == []
     assert expected in str(refusal.value)
 
 
 def test_values_at_the_bounds_are_accepted(tiny: Study) -> None:
-    for config in (
-        {"epochs": 1},
-        {"epochs": 100_000},
-        {"learning_rate": 1},
-        {"num_workers": 0},
-        {"accelerator": "gpu"},
-    ):
-        assert validate(tiny, "trained_bundle", training(**config))["ops"]["trained_bundle"]["config"]
+    for values in ({"epochs": 1}, {"epochs": 100_000}, {"learning_rate": 1}, {"width": 1}, {"accelerator": "gpu"}):
+        assert validate(tiny, "trained_bundle", config("trained_bundle", **values))["ops"]["trained_bundle"]["config"]
 
 
-def test_options_of_pty_chi_are_bounded_too(tiny: Study) -> None:
+def test_the_options_of_every_kind_are_bounded(tiny: Study) -> None:
     with pytest.raises(dg.DagsterInvalidConfigError, match="at least 1 and at most 10000, got 0"):
-        validate(tiny, "pty_chi_reconstruction", pty_chi(epochs=0))
+        validate(tiny, "reconstruction/pty_chi", config("reconstruction/pty_chi", epochs=0))
     with pytest.raises(dg.DagsterInvalidConfigError, match="noise_model"):
-        validate(tiny, "pty_chi_reconstruction", pty_chi(noise_model="student"))
-    without_noise_model = load_study(str(TINY), {"pty_chi": {"algorithm": "rPIE"}})
-    with pytest.raises(dg.DagsterInvalidConfigError, match="noise_model"):
-        validate(without_noise_model, "pty_chi_reconstruction", pty_chi(noise_model="gaussian"))
+        validate(tiny, "reconstruction/pty_chi", config("reconstruction/pty_chi", noise_model="student"))
+    with pytest.raises(dg.DagsterInvalidConfigError, match="at least 1 and at most 1000, got 0"):
+        validate(tiny, "reconstruction/map", config("reconstruction/map", passes=0))
 
 
 def test_every_field_says_what_it_is_its_bounds_and_what_the_study_has(tiny: Study) -> None:
-    fields = training_config(tiny)
-    assert {*TRAINING_FIELDS, "seed"} == set(fields)
+    fields = overrides(tiny, "trained_bundle").schema
+    assert {"epochs", "batch_size", "width", "accelerator", "threads", "seed"} <= set(fields)
     assert "at least 1 and at most 100000" in (fields["epochs"].description or "")
-    assert "pinn 8, supervised 2" in (fields["epochs"].description or "")
+    assert "pinn 8" in (fields["epochs"].description or "")
+    assert "baseline 2" in (fields["epochs"].description or "")
     assert "One of auto, cpu, gpu" in (fields["accelerator"].description or "")
     assert all("as in the study (" in (field.description or "") for field in fields.values())
 
 
-def test_an_override_enters_the_hash_of_what_it_changes_and_of_nothing_else(tiny: Study) -> None:
-    def hashes(study: Study) -> dict[str, str]:
-        cells = ("trained_bundle", "pty_chi_reconstruction", "overlap_view")
-        return {asset: study.parameter_hash(asset, CELL) for asset in cells}  # pyright: ignore[reportArgumentType]
+def test_an_override_enters_the_record_of_what_it_changes(tiny: Study) -> None:
+    graph = StudyGraph(tiny)
+    parameters = graph.parameters(PartitionId("trained_bundle", CELL))
+    fields = overrides(tiny, "trained_bundle")
+    assert fields.applied(parameters, {"epochs": None}).digest == parameters.digest
+    assert fields.applied(parameters, {"epochs": 3}).digest != parameters.digest
+    assert fields.applied(parameters, {"seed": 7}).seeds == (7,)
+    iterative = graph.parameters(PartitionId("reconstruction/pty_chi", CELL))
+    changed = overrides(tiny, "reconstruction/pty_chi").applied(iterative, {"noise_model": "poisson", "epochs": None})
+    assert changed.options.noise_model == "poisson"
+    assert changed.digest != iterative.digest
 
-    before = hashes(tiny)
-    assert hashes(with_training_overrides(tiny, "dense", {"epochs": None})) == before
-    assert hashes(with_training_overrides(tiny, "dense", {"num_workers": 2})) == before
-    trained = hashes(with_training_overrides(tiny, "dense", {"epochs": 3}))
-    assert {asset for asset in before if trained[asset] != before[asset]} == {"trained_bundle"}
-    seeded = with_training_overrides(tiny, "dense", {"seed": 7})
-    assert seeded.seeds == (7,)
-    assert hashes(seeded)["trained_bundle"] != before["trained_bundle"]
-    workspace = Workspace(tiny, Path("/nowhere"))
-    context = dg.build_init_resource_context(config={"pty_chi": {"noise_model": "poisson", "epochs": None}})
-    iterative = hashes(workspace_resource(workspace)(context).study)
-    assert {asset for asset in before if iterative[asset] != before[asset]} == {"pty_chi_reconstruction"}
+
+def test_an_option_that_contradicts_another_or_that_the_kind_does_not_have_is_refused(tiny: Study) -> None:
+    graph = StudyGraph(tiny)
+    iterative = graph.parameters(PartitionId("reconstruction/pty_chi", CELL))
+    fields = overrides(tiny, "reconstruction/pty_chi")
+    with pytest.raises(GateRefusedError, match=r"options of pty_chi \(kind pty_chi\): .*poisson"):
+        fields.applied(iterative, {"algorithm": "rPIE", "noise_model": "poisson"})
+    with pytest.raises(GateRefusedError, match=r"epochs: no option of map \(kind map\)"):
+        fields.applied(graph.parameters(PartitionId("reconstruction/map", CELL)), {"epochs": 3})
 
 
 def test_a_study_of_several_seeds_has_no_seed_for_a_run(tiny: Study) -> None:
     several = load_study(str(TINY), {"seeds": [1, 2]})
-    assert "seed" not in training_config(several)
+    assert seed_overrides(several.seeds, "Seed.").schema == {}
     with pytest.raises(dg.DagsterInvalidConfigError, match="seed"):
-        validate(several, "simulated_dataset", {"ops": {"simulated_dataset": {"config": {"seed": 3}}}})
-    assert validate(tiny, "simulated_dataset", {"ops": {"simulated_dataset": {"config": {"seed": 3}}}})
+        validate(several, "simulated_dataset", config("simulated_dataset", seed=3))
+    assert validate(tiny, "simulated_dataset", config("simulated_dataset", seed=3))

@@ -1,10 +1,11 @@
 import numpy as np
 
 from fly64_assets.orchestration.catalog.metadata import table
-from fly64_assets.orchestration.graph.columns import column_schema
-from fly64_assets.science.metrics.cell_scores import COLUMN_MEANINGS, COLUMN_TYPES
+from fly64_assets.orchestration.graph.columns import described
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.science.report.scores import WIDE_MEANINGS, Scores, wide_records
-from fly64_assets_tests.science.report.made_up_study import made_up_metrics
+from fly64_assets.study import Study
+from fly64_assets_tests.science.report.made_up_study import NAMES, made_up_metrics
 
 
 def test_a_table_says_what_its_columns_are() -> None:
@@ -20,6 +21,12 @@ def test_an_empty_table_says_so() -> None:
 
 
 def test_every_column_of_the_score_tables_has_a_meaning() -> None:
-    assert set(COLUMN_TYPES) <= set(COLUMN_MEANINGS)
-    assert all(column.description for column in column_schema("comparison_metrics").columns)
-    assert {frozenset(record) for record in wide_records(Scores(made_up_metrics()))} == {frozenset(WIDE_MEANINGS)}
+    records = wide_records(Scores(made_up_metrics(), NAMES))
+    assert {frozenset(record) for record in records} == {frozenset(WIDE_MEANINGS)}
+
+
+def test_every_asset_describes_its_columns(tiny: Study) -> None:
+    for node in StudyGraph(tiny).nodes.values():
+        columns = described(node)["dagster/column_schema"].columns
+        assert columns
+        assert all(column.name and column.type and column.description for column in columns)

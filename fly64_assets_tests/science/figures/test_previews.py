@@ -29,6 +29,9 @@ PREVIEWS = {
     "reconstructions": lambda: figures.reconstruction_preview(
         {m: made_up_reconstruction(m) for m in ("pinn", "pty_chi")}
     ),
+    "twelve reconstructions": lambda: figures.reconstruction_preview(
+        {f"m{i}": made_up_reconstruction("any") for i in range(12)}
+    ),
     "no reconstruction": lambda: figures.reconstruction_preview({}),
 }
 
@@ -57,3 +60,13 @@ def test_view_preview_shows_which_positions_are_kept() -> None:
     assert figures.view_preview(SCAN.object, SCAN.positions_xy_px, KEPT, 12.0) != figures.view_preview(
         SCAN.object, SCAN.positions_xy_px, fewer, 12.0
     )
+
+
+def test_many_reconstructions_stand_in_rows_of_five() -> None:
+    five, twelve = (
+        Image.open(
+            io.BytesIO(figures.reconstruction_preview({f"m{i}": made_up_reconstruction("any") for i in range(n)}))
+        )
+        for n in (5, 12)
+    )
+    assert twelve.size[1] / twelve.size[0] == pytest.approx(3 * five.size[1] / five.size[0], rel=0.02)

@@ -7,11 +7,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fly64_assets.science.records import METHODS
+from fly64_assets.science.records import MethodRole
 from fly64_assets.science.report import ReportData, answer
-from fly64_assets.science.report.scores import Scores
+from fly64_assets.science.report.ranking import rank
+from fly64_assets.science.report.scores import WORSE_THAN_FLAT, Scores
 from fly64_assets.science.report.tables import headline
-from fly64_assets_tests.science.report.made_up_study import VIEWS, made_up_metrics, made_up_study, with_cells_not_done
+from fly64_assets_tests.science.report.made_up_study import (
+    NAMES,
+    SEVEN,
+    TEN,
+    TWO_CLASSICAL,
+    VIEWS,
+    made_up_metrics,
+    made_up_study,
+    with_cells_not_done,
+    with_divergence,
+)
 
 
 def _study(scores: dict[tuple[str, float, str], tuple[float, float, float]], **changes: object) -> ReportData:
@@ -115,9 +126,14 @@ def test_usefulness_must_hold_at_every_higher_dose(values: tuple, expected: str)
     assert expected in answer(data).text()
 
 
-def test_a_reference_is_said_to_favour_pty_chi() -> None:
-    assert "favours `pty_chi`" in _all_text(replace(made_up_study(), object_origin="pty_chi_reference"))
-    assert "favours" not in _all_text(made_up_study())
+def test_a_reference_is_said_to_favour_the_methods_of_its_kind() -> None:
+    seven = replace(made_up_study(methods=SEVEN), object_origin="reference", reference_kind="pty_chi")
+    assert "favours `pty_chi` and `rpie`, as they repeat" in _all_text(seven)
+    assert "favours `map`, as it repeats" not in _all_text(seven)
+    unknown = _all_text(replace(made_up_study(), object_origin="reference"))
+    assert "The object is not the truth" in unknown
+    assert "favours" not in unknown
+    assert "favours" not in _all_text(replace(made_up_study(), reference_kind="pty_chi"))
 
 
 def test_only_methods_with_scores_are_mentioned() -> None:
@@ -163,7 +179,7 @@ def test_a_method_without_a_score_is_listed_with_its_reason() -> None:
 
 
 _INTERVAL = st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 0.2)).map(lambda p: (p[0], p[0] - p[1], p[0] + p[1]))
-_CELLS = st.tuples(st.sampled_from(METHODS), st.sampled_from((1e3, 1e4)), st.sampled_from(("dense", "sparse")))
+_CELLS = st.tuples(st.sampled_from(NAMES), st.sampled_from((1e3, 1e4)), st.sampled_from(("dense", "sparse")))
 
 
 @settings(max_examples=40, deadline=None)
@@ -178,7 +194,7 @@ def test_leads_are_claimed_exactly_where_the_intervals_are_apart(scores: dict) -
             if len(found) > 1 and all(low > high for other, (_, _, high) in found.items() if other != method):
                 leads[method] = leads.get(method, 0) + 1
     assert {method for method, _ in claimed} == set(leads)
-    marked = [cell.css for row in headline(data, Scores(data.metrics)).rows for cell in row[2:]]
+    marked = [cell.css for row in headline(data, Scores(data.metrics, data.names)).rows for cell in row[2:]]
     assert marked.count("best") == sum(leads.values())
 
 
@@ -190,3 +206,86 @@ def test_a_refinement_that_changed_nothing_is_said() -> None:
     expected = "`pinn_refined` is `pinn` unchanged"
     assert expected in _all_text(replace(made_up_study(), metrics=same))
     assert expected not in _all_text(made_up_study())
+
+
+def test_a_result_that_is_the_one_it_starts_from_is_said_whatever_the_names() -> None:
+    start, later = MethodRole("first", "any", ""), MethodRole("second", "any", "", starts_from="first")
+    scores = {(m, 1e3, "dense"): (0.5, 0.45, 0.55) for m in ("first", "second")}
+    data = _study(scores, methods=(later, start))
+    pearson = data.metrics.assign(metric="pearson")
+    data = replace(data, metrics=pd.concat([data.metrics, pearson]))
+    assert "`second` is `first` unchanged in dense at 10³" in _all_text(data)
+    unrelated = replace(data, methods=(replace(later, starts_from=None), start))
+    assert "unchanged" not in _all_text(unrelated)
+
+
+def test_divergence_is_said_once_with_its_reason_and_never_ranked() -> None:
+    data = with_divergence(made_up_study(methods=SEVEN), "rpie", "dense", "diverged: its objective is not finite")
+    text = _all_text(data)
+    assert "`rpie` diverged in dense at every dose (its objective is not finite): not scored, not ranked" in text
+    assert "No score for `rpie`" not in text
+    assert "`rpie` were not scored" not in text
+    scores = Scores(data.metrics, data.names)
+    assert all("rpie" not in dict(rank(scores, (dose, "dense"))) for dose in data.doses)
+    cells = {row[0].text: row[2 + data.names.index("rpie")].text for row in headline(data, scores).rows}
+    assert cells["dense"] == "diverged"
+    assert cells["sparse"] != "diverged"
+
+
+def test_a_study_in_which_everything_diverged_has_no_answer_but_says_so() -> None:
+    data = made_up_study(methods=TWO_CLASSICAL)
+    for role in TWO_CLASSICAL:
+        for view in VIEWS:
+            data = with_divergence(data, role.name, view)
+    found = answer(data)
+    assert found.text().startswith("No answer yet")
+    assert "`map` diverged in every cell" in " ".join(found.caveats)
+    assert "`pty_chi` diverged in every cell" in " ".join(found.caveats)
+
+
+def test_a_learned_result_below_flat_is_marked_where_its_note_says_so() -> None:
+    data = made_up_study()
+    mine = (data.metrics["method"] == "pinn") & (data.metrics["view"] == "sparse") & (data.metrics["dose"] == 1e3)
+    noted = data.metrics.assign(note="")
+    noted.loc[mine & (noted["metric"] == "excess_nll"), "note"] = WORSE_THAN_FLAT
+    data = replace(data, metrics=noted)
+    assert "Explains the counts less well than a flat object (‡ in the table): `pinn` in sparse at 10³." in _all_text(
+        data
+    )
+    marked = [cell.text for row in headline(data, Scores(noted, NAMES)).rows for cell in row if "‡" in cell.text]
+    assert len(marked) == 1
+    assert "‡" not in _all_text(made_up_study())
+
+
+def test_every_learned_method_stands_beside_those_without_a_network_and_nobody_else() -> None:
+    details = " ".join(answer(made_up_study()).details)
+    for method in ("pinn", "pinn_refined", "baseline"):
+        assert f"`{method}` against `pty_chi`" in details
+    assert "`pty_chi` against" not in details
+    assert answer(made_up_study(methods=TWO_CLASSICAL)).details == ()
+
+
+def test_details_do_not_grow_with_the_pairs_of_methods() -> None:
+    learned = sum(role.learned for role in TEN)
+    assert len(answer(made_up_study(methods=TEN)).details) <= 2 * learned + 1
+
+
+def test_the_best_of_many_rivals_is_the_one_that_counts() -> None:
+    learned = MethodRole("net", "any", "", trains="view", learns_from="counts", learned=True)
+    rivals = tuple(MethodRole(name, "any", "") for name in ("one", "two", "three"))
+    values = {"net": 0.5, "one": 0.1, "two": 0.8, "three": 0.3}
+    scores = {(m, 1e3, "dense"): (v, v - 0.01, v + 0.01) for m, v in values.items()}
+    text = _all_text(_study(scores, methods=(learned, *rivals)))
+    assert (
+        "`net` against the best method without a network, dense at 10³: below; difference in phase SSIM −0.30." in text
+    )
+
+
+def test_who_learned_from_the_object_is_said_of_every_such_method_and_of_no_other() -> None:
+    text = _all_text(made_up_study(methods=TEN))
+    expected = "`baseline` (view baseline, 498 patterns in the median) and `for_the_probe` (192 patterns in the median)"
+    assert f"{expected} learned with the true object as target" in text
+    counts_alone = replace(
+        made_up_study(), methods=tuple(r for r in made_up_study().methods if r.learns_from != "truth")
+    )
+    assert "as target" not in _all_text(counts_alone)

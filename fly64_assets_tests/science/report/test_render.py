@@ -1,5 +1,7 @@
+import functools
 import re
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 
@@ -8,15 +10,22 @@ import pandas as pd
 import pytest
 
 from fly64_assets.science.figures import ComparisonPanels, comparison_figure
-from fly64_assets.science.report import ReportData, render_report
+from fly64_assets.science.records import MethodRole
+from fly64_assets.science.report import ReportData, ReportedMetric, render_report
 from fly64_assets.science.report.render import MAX_REPORT_BYTES
+from fly64_assets.science.report.scores import Scores
 from fly64_assets_tests.science.report.made_up_study import (
+    BASELINE,
+    SEVEN,
+    TEN,
+    TWO_CLASSICAL,
     VIEWS,
     made_up_cell,
     made_up_frc,
     made_up_metrics,
     made_up_study,
     with_cells_not_done,
+    with_divergence,
 )
 
 SECTIONS = (
@@ -33,7 +42,7 @@ SECTIONS = (
     "method",
     "provenance",
 )
-VOID = {"meta", "link", "img", "br", "hr", "input"}
+VOID = {"meta", "link", "img", "br", "wbr", "hr", "input"}
 
 
 class _Checker(HTMLParser):
@@ -89,19 +98,30 @@ def _studies() -> dict[str, ReportData]:
             full, doses=(1e3,), views={"dense": VIEWS["dense"]}, cells=(made_up_cell(1e3, "dense"),), metrics=test_only
         ),
         "nothing": replace(
-            full, cells=(), metrics=pd.DataFrame(), frc=pd.DataFrame(), frontier=pd.DataFrame(), scan_png=None
+            full, cells=(), metrics=pd.DataFrame(), frc=pd.DataFrame(), trace=pd.DataFrame(), scan_png=None
         ),
-        "no frontier": replace(full, frontier=None),
+        "no trace": replace(full, trace=None),
         "no pinn": replace(full, metrics=no_pinn),
         "no intervals": replace(full, metrics=made_up_metrics(intervals=False)),
-        "reference": replace(full, object_origin="pty_chi_reference", dose_method="thin"),
+        "reference": replace(full, object_origin="reference", reference_kind="pty_chi", dose_method="thin"),
+        "seven methods": with_divergence(made_up_study(methods=SEVEN), "rpie", "dense"),
+        "ten methods": made_up_study(methods=TEN),
+        "ten methods, three seeds": made_up_study((1, 2, 3), methods=TEN),
+        "classical methods alone": made_up_study(methods=TWO_CLASSICAL),
+        "two supervised networks": made_up_study(methods=(BASELINE, replace(BASELINE, name="taught", trained_on=None))),
+        "one method": made_up_study(methods=TWO_CLASSICAL[:1]),
         "no metadata": replace(full, versions={}, commands=(), settings={}, question=""),
     }
 
 
+@functools.cache
+def _page(name: str) -> str:
+    return render_report(_studies()[name])
+
+
 @pytest.mark.parametrize("name", _studies())
 def test_every_study_gives_a_whole_page(name: str) -> None:
-    html = render_report(_studies()[name])
+    html = _page(name)
     page = _parsed(html)
     assert len(page.ids) == len(set(page.ids))
     assert set(SECTIONS) <= set(page.ids)
@@ -111,7 +131,7 @@ def test_every_study_gives_a_whole_page(name: str) -> None:
 
 @pytest.mark.parametrize("name", _studies())
 def test_the_page_refers_to_nothing_outside_itself(name: str) -> None:
-    html = render_report(_studies()[name])
+    html = _page(name)
     page = _parsed(html)
     assert all(link.startswith(("#", "data:")) for link in page.links)
     assert "script" not in page.tags
@@ -171,7 +191,7 @@ def test_cells_that_are_not_done_stand_with_their_reasons() -> None:
 
 
 def test_a_reference_is_announced_and_the_word_truth_avoided_as_a_claim() -> None:
-    text = _text(render_report(replace(made_up_study(), object_origin="pty_chi_reference")))
+    text = _text(render_report(replace(made_up_study(), object_origin="reference")))
     assert "not the truth" in text
     assert "the true object" not in text
 
@@ -192,21 +212,138 @@ def test_curves_above_half_to_the_end_are_said_to_be_at_least() -> None:
     assert "≥ 0.500" in _text(render_report(replace(data, metrics=metrics)))
 
 
-def test_frontier_traces_are_drawn_and_compared_at_equal_time() -> None:
+def test_traces_are_drawn_and_compared_at_equal_time() -> None:
     data = made_up_study()
-    without, html = (render_report(replace(data, frontier=found)) for found in (None, data.frontier))
-    n_cells = len(data.views) * len(data.doses)
-    assert html.count('<path class="line"') == without.count('<path class="line"') + n_cells
+    without, html = (render_report(replace(data, trace=found)) for found in (None, data.trace))
+    scored = sum(len(Scores(data.metrics, data.names).methods(d, v)) for v in data.views for d in data.doses)
+    one_shot = sum(role.trains != "nothing" for role in data.methods)
+    cells_of_networks = 2 * 3 + 3 * 3
+    assert one_shot == 2, "a network has no way: its start is at time 0, which has no place on the axis"
+    assert html.count('<path class="line"') == without.count('<path class="line"') + scored - cells_of_networks
     assert "At equal CPU time" in _text(html)
     assert "At equal CPU time" not in _text(without)
-    assert "given the CPU time of pinn" in _text(html).replace(" .", ".")
+    assert "At equal CPU time pinn is ahead of pty_chi" in _text(html)
 
 
 def test_each_method_has_its_marker_and_tooltips_carry_numbers() -> None:
     html = render_report(made_up_study())
     assert "<title>pinn, dense, 10³: 0." in html
-    for css in ("m-pinn", "m-pinn_refined", "m-baseline", "m-pty_chi", "m-bound"):
+    for css in ("m-1", "m-2", "m-3", "m-4", "m-other"):
         assert f'<g class="{css}">' in html
+
+
+def _signatures(svg: str) -> dict[str, tuple[str, ...]]:
+    """What each colour class is drawn with in a chart, colours apart: the dash of its line, the form of its marker."""
+    found: dict[str, tuple[str, ...]] = {}
+    for css, body in re.findall(r'<g class="(m-\w+)">(<path class="line".*?</g></g>)', svg):
+        dash = re.search(r'class="line" d="[^"]*"(?: stroke-dasharray="([^"]*)")?', body)
+        mark = re.search(r'<(circle|path) class="mark[^"]*" (?:d="M[-\d.]+ [-\d.]+([^"]*)")?', body)
+        assert dash and mark, "a line without a marker"
+        found[css] = (dash[1] or "", mark[1], mark[2] or "")
+    return found
+
+
+@pytest.mark.parametrize("section", ["dose", "overlap", "frc"])
+def test_ten_methods_are_told_apart_in_every_chart_without_colour(section: str) -> None:
+    body = _page("ten methods").split(f'<section id="{section}">')[1].split("</section>")[0]
+    charts = re.findall(r'<svg class="chart".*?</svg>', body)
+    assert charts
+    most = 0
+    for chart in charts:
+        found = {css: signature for css, signature in _signatures(chart).items() if css != "m-other"}
+        assert len(set(found.values())) == len(found)
+        most = max(most, len(found))
+    assert most == len(TEN)
+
+
+def _renamed(data: ReportData, names: dict[str, str]) -> ReportData:
+    """The study with other names of methods, everywhere."""
+
+    def roles() -> Iterator[MethodRole]:
+        for role in data.methods:
+            yield replace(role, name=names[role.name], starts_from=names.get(role.starts_from or "", role.starts_from))
+
+    tables = {
+        name: table.assign(method=table["method"].replace(names))
+        for name, table in (("metrics", data.metrics), ("frc", data.frc), ("trace", data.trace))
+    }
+    return replace(data, methods=tuple(roles()), **tables)
+
+
+def test_no_name_of_a_method_decides_anything() -> None:
+    data = made_up_study(methods=SEVEN)
+    data = replace(data, views={f"view {v}": options for v, options in VIEWS.items()}, cells=())
+    tables = {n: t.assign(view="view " + t["view"]) for n, t in (("metrics", data.metrics), ("frc", data.frc))}
+    data = replace(data, **tables, trace=data.trace.assign(view="view " + data.trace["view"]))
+    data = replace(data, views={v: o.model_copy(update={"trains": None}) for v, o in data.views.items()})
+    names = {
+        name: "".join("qzwxyvjkhg"[ord(c) % 10] for c in name[:-1]) + "QZWXYVJ"[i] for i, name in enumerate(data.names)
+    }
+    html, other = render_report(data), render_report(_renamed(data, names))
+    for old, new in names.items():
+        html, other = (
+            re.sub(rf"\b{n}\b", f"<{old}>", re.sub(r"_<wbr>", "_", t)) for n, t in ((old, html), (new, other))
+        )
+    assert html == other
+
+
+def test_a_row_of_no_method_of_the_study_is_not_shown() -> None:
+    data = made_up_study()
+    stray = data.metrics[data.metrics["method"] == "pinn"].assign(method="stray")
+    assert render_report(replace(data, metrics=pd.concat([data.metrics, stray]))) == render_report(data)
+
+
+def test_labels_follow_what_was_trained() -> None:
+    taught = replace(BASELINE, name="pinn", trained_on=None)
+    text = _text(render_report(replace(made_up_study(), methods=(taught, *made_up_study().methods[1:]))))
+    assert "supervised network; trained on the truth of each view" in text
+    assert "trained on the counts alone" not in text
+    text = _text(render_report(made_up_study()))
+    assert "physics-informed network; trained on the counts alone of each view" in text
+    assert "supervised network; trained on the truth of view baseline" in text
+    assert "a smoothness prior; starts from pinn and rests on its network" in text
+    assert "pty_chi trains nothing." in text
+
+
+def test_a_study_without_networks_does_not_speak_of_them() -> None:
+    text = _text(render_report(made_up_study(methods=TWO_CLASSICAL)))
+    for word in ("network", "rained on", "pays off", "learned from", "hollow points add"):
+        assert word not in text.replace("a network help", "").replace("physics-informed network", "").replace(
+            "supervised network", ""
+        ), word
+
+
+def test_a_metric_for_which_lower_is_better_has_its_column_and_its_charts() -> None:
+    data = made_up_study()
+    rows = data.metrics[(data.metrics["metric"] == "rmse") & (data.metrics["method"] != "bound")]
+    foreign = ReportedMetric("roughness", "phase", "rad", "lower", "phase roughness", 4, "0 is a smooth phase")
+    hidden = replace(foreign, name="other", label="another one", charted=False)
+    extra = [rows.assign(metric=m.name, value=rows["value"] + 1.0) for m in (foreign, hidden)]
+    records = (*data.metric_records, foreign, hidden)
+    html = render_report(replace(data, metrics=pd.concat([data.metrics, *extra]), metric_records=records))
+    body = html.split('<section id="dose">')[1].split("</section>")[0]
+    assert "<h3>phase roughness, rad</h3>" in body
+    assert "Lower is better; 0 is a smooth phase." in body.split("<h3>phase roughness, rad</h3>")[1]
+    assert "another one" not in body
+    table = html.split('<section id="scores">')[1]
+    assert ">phase roughness, rad</th>" in table
+    assert ">another one, rad</th>" in table
+    value = data.metrics.query("metric == 'rmse' and method == 'pinn' and dose == 1e3 and view == 'dense'")
+    value = value[value["split"] == "test"]["value"].item() + 1.0
+    assert f">{value:.4f}</td>" in table
+    assert "phase roughness" not in render_report(data)
+
+
+def test_what_diverged_is_named_and_left_out_of_every_chart() -> None:
+    data = made_up_study(methods=SEVEN)
+    html = render_report(with_divergence(data, "rpie", "dense"))
+    assert ">diverged</td>" in html
+    assert "rpie diverged in dense at every dose" in _text(html)
+    for chart in re.findall(r'<svg class="chart".*?</svg>', html):
+        if re.search(r'aria-label="dense', chart):
+            assert "rpie" not in chart
+        assert "10¹¹" not in chart
+    assert re.search(r"<title>rpie, sparse, 10³", html)
 
 
 def _picture() -> bytes:
@@ -214,7 +351,9 @@ def _picture() -> bytes:
     noise = np.random.default_rng(0).normal(0.0, 0.1, (3, 100, 140))
     truth = np.exp(1j * np.linspace(-0.5, 0.5, 140) * np.ones((100, 1))).astype(np.complex64)
     aligned = {m: (truth + n).astype(np.complex64) for m, n in zip(("pinn", "baseline", "pty_chi"), noise, strict=True)}
-    return comparison_figure(ComparisonPanels(truth, np.ones(truth.shape, dtype=bool), aligned, title="a cell"))
+    return comparison_figure(
+        ComparisonPanels(truth, np.ones(truth.shape, dtype=bool), aligned, tuple(aligned), title="a cell")
+    )
 
 
 @pytest.mark.slow

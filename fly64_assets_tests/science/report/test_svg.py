@@ -64,9 +64,10 @@ def test_text_is_escaped() -> None:
     assert "<u>" not in svg
 
 
-def test_everything_lies_inside_the_picture() -> None:
-    names = ("pinn", "pinn_refined", "baseline", "pty_chi")
-    lines = tuple(Series(n, n, (Point(1e3, 2.0, 0.0, 9.0), Point(1e5, -3.0))) for n in names)
+@pytest.mark.parametrize("n_series", [1, 2, 4, 7, 10])
+def test_everything_lies_inside_the_picture(n_series: int) -> None:
+    names = [f"{'a' * length}{n}" for n, length in enumerate((3, 40, 12, 7, 9, 2, 5, 8, 11, 20))][:n_series]
+    lines = tuple(Series(n, "m-1", (Point(1e3, 2.0, 0.0, 9.0), Point(1e5, -3.0))) for n in names)
     svg = draw(_chart(series=lines))
     for x in re.findall(r' (?:c?x)="([-\d.]+)"', svg):
         assert 0 <= float(x) <= WIDTH
@@ -78,3 +79,36 @@ def test_everything_lies_inside_the_picture() -> None:
 def test_a_single_point_or_none_can_be_drawn(axis: Axis) -> None:
     for points in ((Point(3.0, 0.5),), ()):
         ET.fromstring(draw(_chart(x=axis, y=Axis("y"), series=(Series("pinn", "pinn", points),))))
+
+
+def _labels(svg: str) -> list[str]:
+    return re.findall(r'class="series-label"[^>]*>([^<]*)<', svg)
+
+
+def test_names_stand_at_the_lines_unless_they_are_many_or_leave_no_room() -> None:
+    def lines(*names: str) -> str:
+        return draw(_chart(series=tuple(Series(n, "m-1", (Point(1e3, 0.1 * i),)) for i, n in enumerate(names))))
+
+    assert sorted(_labels(lines("a", "b"))) == ["a", "b"]
+    assert _labels(lines(*"abcdefghij")) == []
+    assert _labels(lines("a", "b" * 40)) == []
+
+
+def _marks(svg: str) -> list[float]:
+    return [float(x) for x in re.findall(r'<circle class="mark" cx="([-\d.]+)"', svg)]
+
+
+def test_series_are_set_apart_by_a_few_pixels_or_not_at_all() -> None:
+    lines = tuple(Series(f"{i}", "m-1", (Point(1e4, 0.5), Point(1e4, 0.6))) for i in range(10))
+    apart, exact = (_marks(draw(_chart(series=lines, dodge=dodge))) for dodge in (True, False))
+    assert 5 < max(apart) - min(apart) < 30
+    assert len(set(exact)) == 1
+    assert len(set(apart)) == 10
+
+
+def test_markers_can_be_sparse_while_the_line_keeps_every_point() -> None:
+    points = tuple(Point(1e3 * (i + 1), 0.5) for i in range(10))
+    svg = draw(_chart(series=(Series("a", "m-1", points, mark_every=4, first_mark=1),), direct_labels=False))
+    assert len(_marks(svg)) == 3
+    (line,) = re.findall(r'<path class="line" d="([^"]*)"', svg)
+    assert line.count("L") == 9
