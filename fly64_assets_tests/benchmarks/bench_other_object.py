@@ -8,41 +8,64 @@ test split as in the study. Writes one CSV and prints phase SSIM, Pearson r and 
 
 import argparse
 import tempfile
+import time
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.pty_chi import reconstruct_with_pty_chi
+from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
-from fly64_assets.science.networks.inference import reconstruct_with_network
-from fly64_assets.science.records import METHODS, Reconstruction, Scan
+from fly64_assets.science.records import Measurement, Reconstruction, Scan
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
-from fly64_assets.study import BASELINE_VIEW, Study, dose_key, load_study
+from fly64_assets.study import Study, load_study
+from fly64_assets.study.keys import dose_key
 
 _SHOWN = (("ssim", "phase"), ("psnr", "phase"), ("pearson", "phase"), ("frc50", "complex"), ("excess_nll", ""))
 
 
+def bundle_of(study: Study, data_root: Path, method: str, dose: float, view: str, seed: int) -> Path | None:
+    """The network that a method of the finished study trained; None if it trains none on a view."""
+    if study.methods[method].record.trains != "view":
+        return None
+    trained_on = study.training_view(method, view)
+    asset = "trained_bundle" if study.trains(trained_on) == method else f"training/{method}"
+    seed_folder = f"seed_{seed}/" if len(study.seeds) > 1 else ""
+    bundle = f"{seed_folder}gs{study.views[trained_on].gridsize}/wts.h5.zip"
+    return data_root / asset / f"dose_{dose_key(dose)}" / trained_on / bundle
+
+
 def reconstructions(
-    study: Study, bundles: Path, path: Path, dose: float, view: str, seed: int
+    study: Study, data_root: Path, measurement: Measurement, dose: float, view: str, seed: int
 ) -> dict[str, Reconstruction]:
-    """What every method makes of a dataset, with the bundles of the study's cell."""
-    measurement = read_dataset(path).measurement
-    folder = bundles / f"dose_{dose_key(dose)}"
-    own = folder / view / study.seed_folder(seed) / "gs2" / "wts.h5.zip"
-    supervised = folder / BASELINE_VIEW / study.seed_folder(seed) / "gs1" / "wts.h5.zip"
-    return {
-        "pinn": reconstruct_with_network(own, measurement, method="pinn"),
-        "pinn_refined": reconstruct_with_network(own, measurement, method="pinn_refined", refine=study.refine),
-        "baseline": reconstruct_with_network(supervised, measurement, method="baseline"),
-        "pty_chi": reconstruct_with_pty_chi(measurement, study.pty_chi, seed=seed),
-    }
+    """What every method of the study makes of a measurement, with the bundles of the study's cell."""
+    found: dict[str, Reconstruction] = {}
+    for name in study.methods:
+        for method in reversed(study.chain_of(name)):  # what a method starts from comes first
+            if method in found or study.skip_reason(method, view) is not None:
+                continue
+            entry = study.methods[method]
+            start = found[entry.starts_from] if entry.starts_from is not None else None
+            bundle = bundle_of(study, data_root, method, dose, view, seed)
+            given = Given(seed, start=None if start is None else start.object, bundle=bundle)
+            before = time.process_time()
+            *_, last = entry.record.reconstruct(measurement, entry.options, given)
+            seconds = time.process_time() - before if last.cpu_seconds is None else last.cpu_seconds
+            found[method] = Reconstruction(
+                object=last.object,
+                probe=measurement.probe if last.probe is None else last.probe,
+                positions_xy_px=measurement.positions_xy_px,
+                method=method,
+                counts_scale=measurement.counts_scale,
+                cpu_seconds=seconds + (0.0 if start is None else start.cpu_seconds),
+            )
+    return found
 
 
-def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
+def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
     """Simulate one dose of the other object, cut the view's test split, reconstruct and score."""
     scan = make_scan(study.scan)
     paths = {split: folder / f"{split}_{dose:g}_{seed}.npz" for split in ("train", "test")}
@@ -53,8 +76,9 @@ def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str
     make_view(paths["test"], study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
     dataset = read_dataset(out)
     measurement = dataset.measurement
+    found = reconstructions(study, data_root, measurement, dose, view, seed)
     scored = score_cell(
-        reconstructions(study, bundles, out, dose, view, seed),
+        found,
         dataset,
         Scan(dataset.object, measurement.probe, measurement.positions_xy_px, dataset.scan_index),
         study.scoring.model_copy(update={"bootstrap_samples": 0, "bound_patches": 0}),
@@ -64,7 +88,8 @@ def cell_table(study: Study, bundles: Path, folder: Path, dose: float, view: str
         seed=seed,
         rng=np.random.default_rng(seed),
     )
-    return scored.table
+    seconds = scored.table["method"].map({name: each.cpu_seconds for name, each in found.items()})
+    return scored.table.assign(cpu_seconds=seconds)
 
 
 def main() -> None:
@@ -80,21 +105,20 @@ def main() -> None:
     tables = []
     with tempfile.TemporaryDirectory() as name:
         for dose in study.doses:
-            for view in (view for view, options in study.views.items() if options.network == "pinn"):
+            for view in study.views:
                 for seed in study.seeds[: arguments.seeds]:
-                    bundles = arguments.data_root / "trained_bundle"
-                    tables.append(cell_table(study, bundles, Path(name), dose, view, seed))
+                    tables.append(cell_table(study, arguments.data_root, Path(name), dose, view, seed))
                     table = pd.concat(tables).assign(object=arguments.object)
                     table.to_csv(arguments.out, index=False)
-                _print_cell(table[(table["dose"] == dose) & (table["view"] == view)], dose, view)
+                _print_cell(table[(table["dose"] == dose) & (table["view"] == view)], study, dose, view)
 
 
-def _print_cell(table: pd.DataFrame, dose: float, view: str) -> None:
-    for method in METHODS:
+def _print_cell(table: pd.DataFrame, study: Study, dose: float, view: str) -> None:
+    for method in (method for method in study.methods if study.skip_reason(method, view) is None):
         rows = table[table["method"] == method].fillna({"part": ""})
         means = rows.groupby(["metric", "part"])["value"].mean()
         scores = ", ".join(f"{metric} {means[metric, part]:.3f}" for metric, part in _SHOWN)
-        print(f"{dose:>7g} {view:7} {method:12} {scores}, {means['cpu_seconds_reconstruct', '']:.2f} CPU-s", flush=True)
+        print(f"{dose:>7g} {view:7} {method:12} {scores}, {rows['cpu_seconds'].mean():.2f} CPU-s", flush=True)
 
 
 if __name__ == "__main__":
