@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -147,7 +147,9 @@ def hear(children: Iterable[Child], timeout_s: float | None = None) -> list[tupl
     return said
 
 
-def run_child(module: str, request: Mapping[str, Any], log: Path, *, threads: int = 1) -> Iterator[Message]:
+def run_child(
+    module: str, request: Mapping[str, Any], log: Path, *, threads: int = 1
+) -> Generator[Message, None, None]:
     """Run ``python -m module`` for one request, and yield what it says until it has ended.
 
     Closing the iterator kills the child: use it within ``contextlib.closing``.

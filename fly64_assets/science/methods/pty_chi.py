@@ -99,6 +99,8 @@ def safe_step(measurement: Measurement, options: PtyChiOptions) -> float:
         1 / the largest expected sum of ``g`` in a batch; at most 1. A compact batch holds all patches of a pixel, any
         other its share of them.
     """
+    assert options.alpha is not None
+    assert options.batch_size is not None
     intensity = np.abs(measurement.probe.astype(np.complex128)) ** 2
     brightest = intensity.sum(axis=0).max()
     if options.algorithm == "ePIE":

@@ -182,7 +182,7 @@ def test_an_installed_metric_is_scored_where_the_study_names_it(monkeypatch: pyt
     assert set(named.table["metric"]) > {metric.key[0] for metric in SHIPPED}
     with pytest.raises(RegistryError, match="expected a Metric of that name"):
         scored(None, named=("other",))
-    with pytest.raises(RegistryError, match="did you mean 'phase_gradient_error'"):
+    with pytest.raises(ValueError, match="did you mean 'phase_gradient_error'"):
         scored(None, named=("phase_gradient_eror",))
 
 
