@@ -254,6 +254,7 @@ class Study(Options):
 
     def _role(self, name: str, entry: MethodEntry) -> MethodRole:
         kind = entry.record
+        options = entry.options.model_dump(mode="json")
         return MethodRole(
             name=name,
             kind=entry.kind,
@@ -263,7 +264,7 @@ class Study(Options):
             trained_on=None if entry.trained_on == OWN else entry.trained_on,
             starts_from=entry.starts_from,
             learned=any(self.methods[each].trainable for each in self.chain_of(name)),
-            settings=", ".join(f"{key} {value}" for key, value in entry.options.model_dump(mode="json").items()),
+            settings=", ".join(f"{key} {value}" for key, value in options.items() if value is not None),
         )
 
     def with_changes(self, **fields: Any) -> "Study":

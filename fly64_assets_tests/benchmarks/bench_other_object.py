@@ -49,8 +49,13 @@ def reconstructions(
         entry = study.methods[method]
         if entry.record.trains == "probe" or study.skip_reason(method, view) is not None:
             continue
-        start = None if entry.starts_from is None else found[entry.starts_from].object
-        given = Given(seed=seed, start=start, bundle=bundle_of(study, data_root, method, dose, view, seed))
+        start = None if entry.starts_from is None else found[entry.starts_from]
+        given = Given(
+            seed=seed,
+            start=None if start is None else start.object,
+            start_extended=None if start is None else start.extended,
+            bundle=bundle_of(study, data_root, method, dose, view, seed),
+        )
         followed = follow(entry.record, measurement, entry.options, given, method=method, keep_trace=False)
         found[method] = followed.result
     return found

@@ -49,7 +49,7 @@ def study_asset(node: AssetNode, made: Made, partitions: StudyPartitions, code_v
         kinds=set(made.kinds),
         code_version=code_version,
         io_manager_key="files",
-        config_schema=made.overrides.schema or None,
+        config_schema=made.overrides.schema,
         pool=made.pool,
         output_required=False,
         description=made.body.__doc__,

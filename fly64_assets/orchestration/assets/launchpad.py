@@ -98,7 +98,9 @@ def _with_options(parameters: Any, given: dict[str, Any]) -> Any:
     try:
         return parameters.with_options(given)
     except ValidationError as error:
-        faults = "; ".join(f"{'.'.join(map(str, fault['loc']))}: {fault['msg']}" for fault in error.errors())
+        faults = "; ".join(
+            ": ".join(filter(None, (".".join(map(str, fault["loc"])), fault["msg"]))) for fault in error.errors()
+        )
         message = f"options of {parameters.method} (kind {parameters.kind}): {faults}"
         raise GateRefusedError(message) from error
 

@@ -64,7 +64,7 @@ def report_data(run: PartitionRun[ReportParameters]) -> ReportData:
         scan_png=scan_preview(scan),
         versions={**{name: metadata.version(name) for name in VERSIONED_PACKAGES}, "python": platform.python_version()},
         commands=(f"make study STUDY={parameters.study_name} DOSES=all",),
-        dose_method=parameters.dose_method,
+        dose_method="thin" if parameters.dose_method == "thin" else "simulate",
     )
 
 
