@@ -8,7 +8,8 @@ The map, from the top layer down; a layer imports only from the ones below it:
 - ``storage``         atomic writes, content digests, locks. Nothing is ever unpickled.
 - ``science``         pure: physics, views, networks, reconstruction, metrics, report. No Dagster.
 
-``cli`` is the ``fly64`` command. ``studies/*.yaml`` are the shipped studies.
+``cli`` is the ``fly64`` command, ``conformance`` the rules that every kind of method is held to, whoever wrote it.
+``studies/*.yaml`` are the shipped studies.
 """
 
 __version__ = "0.1.0"

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from fly64_assets.science.methods.record import METHOD_KINDS
+
 KINDS = Path(__file__).parent / "kinds"
 NAMES = (
     *("steady", "reads_truth", "keeps_state", "looks_at_the_calendar", "looks_at_the_clock", "sloppy"),
@@ -105,3 +107,9 @@ def test_a_wrong_request_is_refused_in_words(path: str, arguments: tuple[str, ..
     assert result.returncode == 1
     assert said in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", [name for name in METHOD_KINDS.names() if METHOD_KINDS.shipped(name)])
+def test_what_ships_is_held_to_the_same_rules(path: str, kind: str) -> None:
+    assert broken(path, kind) == {}
