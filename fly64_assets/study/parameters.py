@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import SerializeAsAny
 
 from fly64_assets.science.methods.record import METHOD_KINDS
+from fly64_assets.science.methods.reference import REFERENCE_KIND
 from fly64_assets.science.options import DoseOptions, Options, ScoringOptions, SplitOptions, ViewOptions
 from fly64_assets.science.records import MethodRole
 from fly64_assets.science.scan import ScanInputError, resolve_input_file
@@ -142,6 +143,8 @@ class ReportParameters(SeededParameters):
     doses: tuple[float, ...]
     views: dict[str, ViewOptions]
     methods: tuple[MethodRole, ...]
+    metrics: tuple[str, ...]
+    reference_kind: str
     dose_method: str
 
 
@@ -221,7 +224,9 @@ def report_parameters(study: Study) -> ReportParameters:
         study_name=study.name,
         report=study.report,
         doses=study.doses,
-        views={name: _without_training(view) for name, view in study.views.items()},
+        views={name: view.model_copy(update={"trains": study.trains(name)}) for name, view in study.views.items()},
+        metrics=study.scoring.metrics,
+        reference_kind=REFERENCE_KIND if study.scan.source == "measured" else "",
         methods=study.roles(),
         dose_method=study.dose.method,
     )
