@@ -11,6 +11,7 @@ from pathlib import Path
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
 from fly64_assets.science.palette import method_styles
 from fly64_assets.study import Study, load_study
@@ -143,7 +144,7 @@ def draw_traces(values: pd.DataFrame, traces: pd.DataFrame, study: Study, path: 
     plt.close(figure)
 
 
-def _draw_end(axis: plt.Axes, found: pd.DataFrame, colour: str, method: str) -> None:
+def _draw_end(axis: Axes, found: pd.DataFrame, colour: str, method: str) -> None:
     alone, quality = found["cpu_seconds_reconstruct", ""], found["ssim", "phase"]
     axis.plot(alone, quality, "o", color=colour, ms=6, label=method)
     training = found.get(("cpu_seconds_train", ""))
