@@ -10,6 +10,7 @@ from fly64_assets.science.interop.record import FORMATS
 from fly64_assets.science.methods.record import METHOD_KINDS
 from fly64_assets.science.metrics.record import METRICS
 from fly64_assets.science.networks.record import NETWORKS
+from fly64_assets.science.options import ScoringOptions
 from fly64_assets_tests.plugins.installation import EXAMPLES, HERE
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -38,7 +39,9 @@ def test_options_in_its_studies_are_options_of_the_kinds(installed: Path) -> Non
     blocks = re.findall(r"(?s)```yaml\n(.*?)```", PAGE)
     assert blocks
     for block in blocks:
-        methods = yaml.safe_load(block)["methods"]
+        document = yaml.safe_load(block)
+        ScoringOptions.model_validate(document.get("scoring", {}))
+        methods = document.get("methods", {})
         for entry in methods.values():
             METHOD_KINDS.get(entry["kind"]).options.model_validate(entry.get("options", {}))
             assert entry.get("starts_from", "map") in methods or "starts_from" not in entry

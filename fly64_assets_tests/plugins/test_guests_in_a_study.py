@@ -28,11 +28,12 @@ import json, sys
 import dagster as dg
 from fly64_assets.definitions import defs
 fields = {}
-for asset in defs.resolve_asset_graph().assets_defs:
+for asset in defs.assets:
     config = asset.op.config_schema.config_type
-    fields[asset.key.to_user_string()] = {
-        name: field.description for name, field in getattr(config, "fields", {}).items()
-    }
+    for key in asset.keys:
+        fields[key.to_user_string()] = {
+            name: field.description for name, field in getattr(config, "fields", {}).items()
+        }
 print(json.dumps(fields))
 """
 
