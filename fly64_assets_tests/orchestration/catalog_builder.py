@@ -8,7 +8,7 @@ from dagster._core.definitions.asset_checks.asset_check_evaluation import (
     AssetCheckEvaluationPlanned,
     AssetCheckEvaluationTargetMaterializationData,
 )
-from dagster._core.events import DagsterEvent, StepMaterializationData
+from dagster._core.events import AssetObservationData, DagsterEvent, StepMaterializationData
 from dagster._core.instance.utils import RUNLESS_RUN_ID
 from dagster._core.utils import make_new_run_id
 
@@ -37,16 +37,17 @@ class CatalogBuilder:
     def materialize(
         self,
         item: PartitionId,
-        content: bytes | None = None,
+        content: bytes | dict[str, bytes] | None = None,
         *,
         passed: bool = True,
         upstream: dict[str, str] | None = None,
     ) -> CatalogEntry:
         folder = self.data_root / item.folder
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "file.bin"
-        path.write_bytes(content or str(item).encode() * 50)
-        files = {"file.bin": record_of(path)}
+        contents = content if isinstance(content, dict) else {"file.bin": content or str(item).encode() * 50}
+        for name, written in contents.items():
+            (folder / name).write_bytes(written)
+        files = {name: record_of(folder / name) for name in contents}
         entry = CatalogEntry(
             storage_id=0,
             run_id="",
@@ -65,6 +66,15 @@ class CatalogBuilder:
         assert written is not None
         self.check(item, written, passed=passed)
         return written
+
+    def skip(self, item: PartitionId, reason: str) -> None:
+        """What a run leaves that made nothing, and says why."""
+        version, digest = f"skipped: {reason}", self.graph.parameter_digest(item)
+        entry = CatalogEntry(0, "", version, digest, self.code_versions[item.asset], self._versions(item), {}, reason)
+        observation = dg.AssetObservation(
+            item.asset_key, partition=item.partition, metadata={PROVENANCE: dg.MetadataValue.json(entry.provenance)}
+        )
+        self._report(dg.DagsterEventType.ASSET_OBSERVATION, AssetObservationData(observation), RUNLESS_RUN_ID)
 
     def _versions(self, item: PartitionId) -> dict[str, str]:
         found = {str(source): latest_entry(self.instance, source) for source in self.graph.upstream(item)}

@@ -7,7 +7,7 @@ the UI.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import dagster as dg
@@ -152,7 +152,7 @@ def scan_is_usable(judged: Judged) -> list[Fault]:
 def files_follow_data_001(judged: Judged) -> list[Fault]:
     """Every dataset file follows the DATA-001 contract (docs/contracts.md)."""
     return [
-        fault
+        fault if name in fault.where else replace(fault, where=f"{name}: {fault.where}")
         for name in sorted(judged.files.files)
         if names.is_dataset(name)
         for fault in validate_dataset(judged.files.path(name))

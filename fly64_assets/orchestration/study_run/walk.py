@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState, plan
+from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.orchestration.graph.study_graph import REPORT
 from fly64_assets.orchestration.study_run.pool import Task, Worker, WorkerPool
@@ -63,14 +63,13 @@ class Walk:
 
     def run(self) -> None:
         """Execute everything that must run; failures are kept, the others go on."""
-        order = [state.item for state in plan(self.freshness, self.selected)]
-        chosen = set(order)
-        self.display.begin(len(order))
-        for item in order:
+        chosen = set(self.selected)
+        self.display.begin(len(chosen))
+        for item in self.selected:
             self._unmet[item] = sum(source in chosen for source in self.freshness.graph.upstream(item))
-        self._ready.extend(item for item in order if not self._unmet[item])
+        self._ready.extend(item for item in self.selected if not self._unmet[item])
         while self._ready or self._started:
-            self._assign(len(order))
+            self._assign(len(chosen))
             if self._started:
                 for worker, message in self.pool.messages(POLL_SECONDS):
                     self._hear(worker, message)
@@ -101,6 +100,8 @@ class Walk:
 
     def _hear(self, worker: Worker, message: dict[str, Any]) -> None:
         item = worker.task.item if worker.task is not None else None
+        if "died" in message:  # perhaps after its last outcome: it must not be given another task
+            worker.forget()
         if item is None:
             return
         if "progress" in message:
@@ -108,7 +109,6 @@ class Walk:
             return
         seconds = time.monotonic() - self._started.pop(item)
         if "died" in message:
-            worker.forget()
             outcome = RunOutcome(item, "", success=False, cause=f"its process {message['died']}", seconds=seconds)
         else:
             worker.task = None
