@@ -1,22 +1,26 @@
-"""Makes results.md and its figure: python -m docs.make_results data/reference [other_object.csv].
+"""Makes results.md and its figure: python -m docs.make_results data/reference --other-object other_object.csv.
 
-The data root must hold the study `reference`, finished at all doses.
+The data root must hold a finished study, `reference` unless --study names another. The views on which every method has
+a place become rows, and the methods, in the order of the study file; nothing here knows a method by its name.
 """
 
-import sys
+import argparse
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from fly64_assets.science.palette import method_style
-from fly64_assets.science.records import METHODS
+from fly64_assets.science.palette import method_styles
+from fly64_assets.study import Study, load_study
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).parent
+KEYS = ["dose", "view", "split", "seed", "method"]
 SCORES = (
     ("ssim", "phase", "SSIM", 3),
     ("psnr", "phase", "PSNR, dB", 1),
@@ -26,26 +30,48 @@ SCORES = (
     ("cpu_seconds_reconstruct", "", "CPU-s", 2),
     ("cpu_seconds_train", "", "CPU-s to train", 0),
 )
-VIEWS = ("dense", "sparse")
-FRONTIER_METHODS = ("pinn", "pinn_refined")
 
 
-def pivot(metrics: pd.DataFrame) -> pd.DataFrame:
+def shown_views(study: Study) -> list[str]:
+    """The views that methods are compared on: every method has a place there."""
+    return [view for view in study.views if all(study.skip_reason(method, view) is None for method in study.methods)]
+
+
+def pivot(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
     """Test-split values: one row per dose, view, method and seed, one column per (metric, part)."""
-    rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(METHODS)].fillna({"part": ""})
+    chosen = (metrics["split"] == "test") & metrics["method"].isin(study.methods)
+    rows = metrics[chosen & metrics["view"].isin(shown_views(study))].fillna({"part": ""})
     return rows.pivot_table(index=["view", "dose", "method", "seed"], columns=["metric", "part"], values="value")
 
 
-def score_lines(values: pd.DataFrame) -> list[str]:
+def with_costs(report: Path) -> pd.DataFrame:
+    """Scores and costs of a report in one table; costs have no part."""
+    return pd.concat([pd.read_csv(report / "metrics.csv"), pd.read_csv(report / "costs.csv")])
+
+
+def with_seconds(path: Path) -> pd.DataFrame:
+    """The table of the benchmark on another object, whose times stand in a column, in the same form."""
+    table = pd.read_csv(path)
+    timed = table[table["cpu_seconds"].notna()].drop_duplicates(KEYS)
+    costs = timed[KEYS].assign(metric="cpu_seconds_reconstruct", value=timed["cpu_seconds"])
+    return pd.concat([table, costs])
+
+
+def cells(values: pd.DataFrame, study: Study) -> list[tuple[str, float]]:
+    """View and dose of every cell that has scores, in the study's order."""
+    found = {(view, dose) for view, dose, *_ in values.index}
+    return [(view, dose) for view in study.views for dose in study.doses if (view, dose) in found]
+
+
+def score_lines(values: pd.DataFrame, study: Study) -> list[str]:
     """The table of scores as Markdown, mean ± standard deviation over seeds."""
     lines = ["| view | dose | method | " + " | ".join(label for *_, label, _ in SCORES) + " |"]
     lines.append("| --- | --- | --- |" + " ---: |" * len(SCORES))
-    for view in VIEWS:
-        for dose in sorted(values.loc[view].index.unique("dose")):
-            for method in METHODS:
-                found = values.loc[(view, dose, method)]
-                cells = [_spread(found, key, digits) for *key, _, digits in SCORES]
-                lines.append(f"| {view} | {dose:g} | `{method}` | " + " | ".join(cells) + " |")
+    for view, dose in cells(values, study):
+        for method in study.methods:
+            found = values.loc[(view, dose, method)]
+            shown = [_spread(found, key, digits) for *key, _, digits in SCORES]
+            lines.append(f"| {view} | {dose:g} | `{method}` | " + " | ".join(shown) + " |")
     return lines
 
 
@@ -57,83 +83,100 @@ def _spread(found: pd.DataFrame, key: list[str], digits: int) -> str:
     return f"{column.mean():.{digits}f}{spread}"
 
 
-def frontier_of(root: Path) -> pd.DataFrame:
-    """pty_chi on its way: phase SSIM against CPU-seconds, all cells."""
-    found = [pd.read_csv(path) for path in sorted(root.glob("comparison_metrics/*/*/frontier.csv"))]
-    return pd.concat(found)[lambda table: table["split"] == "test"]
+def traces_of(report: Path) -> pd.DataFrame:
+    """What every method had on its way: phase SSIM against CPU-seconds, all cells."""
+    return pd.read_csv(report / "trace.csv").merge(pd.read_csv(report / "trace_costs.csv"), validate="one_to_one")
 
 
-def equal_time_lines(values: pd.DataFrame, frontier: pd.DataFrame) -> list[str]:
-    """What LSQML had reached when each network was done, mean over seeds."""
-    lines = [
-        "| view | dose | method | its SSIM | CPU-s | `pty_chi` by then | with training, CPU-s | `pty_chi` by then |"
-    ]
-    lines.append("| --- | --- | --- |" + " ---: |" * 5)
-    for view in VIEWS:
-        for dose in sorted(values.loc[view].index.unique("dose")):
-            for method in FRONTIER_METHODS:
-                found = values.loc[(view, dose, method)]
-                alone = found["cpu_seconds_reconstruct", ""]
-                whole = alone + found["cpu_seconds_train", ""]
-                reached = [_reached(frontier, view, dose, times) for times in (alone, whole)]
-                lines.append(
-                    f"| {view} | {dose:g} | `{method}` | {found['ssim', 'phase'].mean():.3f} | {alone.mean():.2f} "
-                    f"| {reached[0]:.3f} | {whole.mean():.0f} | {reached[1]:.3f} |"
-                )
+def equal_time_lines(values: pd.DataFrame, traces: pd.DataFrame, study: Study) -> list[str]:
+    """What the methods that train nothing had reached when each learned one was done."""
+    learned = [role.name for role in study.roles() if role.learned]
+    others = [role.name for role in study.roles() if not role.learned]
+    lines = ["| view | dose | method | its SSIM | CPU-s | " + " | ".join(f"`{name}` by then" for name in others) + " |"]
+    lines.append("| --- | --- | --- |" + " ---: |" * (2 + len(others)))
+    for view, dose in cells(values, study):
+        for method in learned:
+            found = values.loc[(view, dose, method)]
+            seconds = found["cpu_seconds_reconstruct", ""].mean()
+            reached = [_reached(_trace(traces, view, dose, name), seconds) for name in others]
+            lines.append(
+                f"| {view} | {dose:g} | `{method}` | {found['ssim', 'phase'].mean():.3f} | {seconds:.2f} | "
+                + " | ".join(reached)
+                + " |"
+            )
     return lines
 
 
-def _reached(frontier: pd.DataFrame, view: str, dose: float, times: pd.Series) -> float:
-    mine = frontier[(frontier["view"] == view) & (frontier["dose"] == dose) & (frontier["method"] == "pty_chi")]
-    per_seed = []
-    for seed, seconds in times.items():
-        trace = mine[mine["seed"] == seed].sort_values("cpu_seconds")
-        per_seed.append(np.interp(seconds, trace["cpu_seconds"], trace["value"]))
-    return float(np.mean(per_seed))
+def _trace(traces: pd.DataFrame, view: str, dose: float, method: str) -> pd.DataFrame:
+    mine = (traces["view"] == view) & (traces["dose"] == dose) & (traces["method"] == method)
+    return traces[mine & traces["value"].notna()].sort_values("cpu_seconds")
 
 
-def draw_frontier(values: pd.DataFrame, frontier: pd.DataFrame, path: Path) -> None:
-    """A panel per cell: LSQML's way, and every method at its own cost; hollow marks include training."""
-    doses = sorted(frontier["dose"].unique())
-    figure, axes = plt.subplots(len(VIEWS), len(doses), figsize=(11, 6), sharey=True, layout="constrained")
-    for view, row in zip(VIEWS, axes, strict=True):
-        for dose, axis in zip(doses, row, strict=True):
-            mine = frontier[(frontier["view"] == view) & (frontier["dose"] == dose)]
-            for seed in sorted(mine["seed"].unique()):
-                trace = mine[(mine["seed"] == seed) & (mine["cpu_seconds"] > 0)].sort_values("cpu_seconds")
-                axis.plot(trace["cpu_seconds"], trace["value"], color=method_style("pty_chi").light, lw=1)
-            for method in METHODS:
-                found, colour = values.loc[(view, dose, method)], method_style(method).light
-                alone, quality = found["cpu_seconds_reconstruct", ""], found["ssim", "phase"]
-                axis.plot(alone, quality, "o", color=colour, ms=6, label=method)
-                training = found.get(("cpu_seconds_train", ""))
-                if training is not None and training.notna().all():
-                    axis.plot(alone + training, quality, "o", mfc="none", color=colour, ms=6)
-            axis.set(xscale="log", ylim=(0, 1), title=f"{view}, {dose:g} photons")
-            axis.grid(alpha=0.25)
-        row[0].set_ylabel("phase SSIM, test split")
+def _reached(trace: pd.DataFrame, seconds: float) -> str:
+    """The value at a time; before the first estimate that was kept there is none."""
+    if trace.empty or seconds < trace["cpu_seconds"].iloc[0]:
+        return "–"
+    return f"{np.interp(seconds, trace['cpu_seconds'], trace['value']):.3f}"
+
+
+def draw_traces(values: pd.DataFrame, traces: pd.DataFrame, study: Study, path: Path) -> None:
+    """A panel per cell: the way of every method, and its end at its own cost; hollow marks include training."""
+    styles, shown = method_styles(study.methods), cells(values, study)
+    views, doses = list(dict.fromkeys(view for view, _ in shown)), sorted({dose for _, dose in shown})
+    figure, axes = plt.subplots(
+        len(views), len(doses), figsize=(11, 6), sharey=True, layout="constrained", squeeze=False
+    )
+    for (row, column), axis in np.ndenumerate(axes):
+        view, dose = views[row], doses[column]
+        axis.set(xscale="log", ylim=(0, 1), title=f"{view}, {dose:g} photons")
+        axis.grid(alpha=0.25)
+        if (view, dose) in shown:
+            for method in study.methods:
+                way = _trace(traces, view, dose, method)
+                axis.plot(way["cpu_seconds"], way["value"], color=styles[method].light, lw=1)
+                _draw_end(axis, values.loc[(view, dose, method)], styles[method].light, method)
+    for axis in axes[:, 0]:
+        axis.set_ylabel("phase SSIM, test split")
     for axis in axes[-1]:
         axis.set_xlabel("CPU-seconds")
     axes[0, 0].legend(frameon=False, fontsize=8)
     figure.savefig(path, dpi=110)
+    plt.close(figure)
 
 
-def main() -> None:
-    """Write the page's tables over what stands between its markers, and the figure."""
-    root = Path(sys.argv[1])
-    values = pivot(pd.read_csv(root / "study_report" / "metrics.csv"))
-    frontier = frontier_of(root)
-    draw_frontier(values, frontier, DOCS / "images" / "frontier.png")
-    tables = {"scores": score_lines(values), "equal time": equal_time_lines(values, frontier)}
-    if len(sys.argv) > 2:
-        tables["other object"] = score_lines(pivot(pd.read_csv(sys.argv[2])))
-    page = DOCS / "results.md"
-    text = page.read_text()
+def _draw_end(axis: Axes, found: pd.DataFrame, colour: str, method: str) -> None:
+    alone, quality = found["cpu_seconds_reconstruct", ""], found["ssim", "phase"]
+    axis.plot(alone, quality, "o", color=colour, ms=6, label=method)
+    training = found.get(("cpu_seconds_train", ""))
+    if training is not None and training.notna().all():
+        axis.plot(alone + training, quality, "o", mfc="none", color=colour, ms=6)
+
+
+def filled(text: str, tables: Mapping[str, list[str]]) -> str:
+    """A page with tables in place of what stands between their markers."""
     for name, lines in tables.items():
         head, _, rest = text.partition(f"<!-- {name} -->\n")
         _, _, tail = rest.partition(f"<!-- end of {name} -->")
         text = f"{head}<!-- {name} -->\n" + "\n".join(lines) + f"\n<!-- end of {name} -->{tail}"
-    page.write_text(text)
+    return text
+
+
+def main() -> None:
+    """Write the page's tables over what stands between its markers, and the figure."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_root", type=Path)
+    parser.add_argument("--study", default="reference", help="name or path")
+    parser.add_argument("--other-object", type=Path, help="CSV of the benchmark bench_other_object")
+    parser.add_argument("--out", type=Path, default=DOCS, help="folder that results.md and images/ are written to")
+    arguments = parser.parse_args()
+    study, report = load_study(arguments.study), arguments.data_root / "study_report"
+    values, traces = pivot(with_costs(report), study), traces_of(report)
+    tables = {"scores": score_lines(values, study), "equal time": equal_time_lines(values, traces, study)}
+    if arguments.other_object is not None:
+        tables["other object"] = score_lines(pivot(with_seconds(arguments.other_object), study), study)
+    (arguments.out / "images").mkdir(parents=True, exist_ok=True)
+    draw_traces(values, traces, study, arguments.out / "images" / "traces.png")
+    (arguments.out / "results.md").write_text(filled((DOCS / "results.md").read_text(), tables))
 
 
 if __name__ == "__main__":

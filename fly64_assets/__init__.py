@@ -2,14 +2,16 @@
 
 The map, from the top layer down; a layer imports only from the ones below it:
 
-- ``definitions``     assembles the Dagster code location; decides nothing.
-- ``orchestration``   assets, partitions, IO manager, gates, checks, freshness, jobs, schedules.
-- ``study``           the frozen study file: one YAML, validated; parameter hashes per asset.
+- ``cli``             the ``fly64`` command; ``conformance`` beside it holds every kind of method to the same rules.
+- ``definitions``     assembles the Dagster code location of the current study; decides nothing.
+- ``orchestration``   the graph, the catalog, the assets, what runs by itself, and ``fly64 study``.
+- ``study``           the study file: one YAML, validated; what each asset may read of it.
 - ``storage``         atomic writes, content digests, locks. Nothing is ever unpickled.
-- ``science``         pure: physics, views, networks, reconstruction, metrics, report. No Dagster.
+- ``science``         pure: physics, views, networks, methods, metrics, report. No Dagster, no studies.
 
-``cli`` is the ``fly64`` command, ``conformance`` the rules that every kind of method is held to, whoever wrote it.
-``studies/*.yaml`` are the shipped studies.
+``studies/*.yaml`` are the shipped studies. Methods, networks, metrics and file formats are records that packages
+register under entry-point groups, the shipped ones too: see docs/extending.md. What passes through which modules, in
+order, stands in docs/architecture.md.
 """
 
 __version__ = "0.1.0"

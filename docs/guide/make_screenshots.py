@@ -1,9 +1,10 @@
-"""Makes the pictures of first_hour.md: FLY64_DATA_ROOT=copy/of/data/quick python -m docs.guide.make_screenshots.
+"""Makes the pictures of first_hour.md: python -m docs.guide.make_screenshots copy/of/data/quick.
 
-The data root must hold the study `quick`, finished at 1,000 photons per pattern.
+The data root must hold a finished study, `quick` unless --study names another; it is changed by what is clicked, so
+give it a copy. Shown is one cell, 1000|dense unless --cell names another.
 """
 
-import os
+import argparse
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,8 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
+from fly64_assets.study import load_study, split_partition
 from fly64_assets_tests.end_to_end.dagster_ui import (
     CHROMIUM,
     DagsterServer,
@@ -25,18 +28,19 @@ IMAGES = Path(__file__).parent / "images"
 SETTLED_MS = 3500
 
 
-def pages(page: Page, server: DagsterServer) -> Iterator[str]:
+def pages(page: Page, server: DagsterServer, assets: list[str], cell: str) -> Iterator[str]:
     """Open one page after the other; each yields the name of its picture."""
-    open_graph(page, server)
+    dose, view = split_partition(cell)
+    open_graph(page, server, assets)
     yield "graph"
     open_asset(page, server, "trained_bundle", "overview")
     page.wait_for_timeout(SETTLED_MS)
     yield "asset"
     page.get_by_role("button", name="Materialize").first.click()
     page.get_by_role("dialog").wait_for()
-    choose_partitions(page, {"dose": ["1000"], "view": ["dense"]})
+    choose_partitions(page, {"dose": [dose], "view": [view]})
     yield "materialize"
-    open_asset(page, server, "trained_bundle", "partitions", "1000|dense")
+    open_asset(page, server, "trained_bundle", "partitions", cell)
     page.wait_for_timeout(SETTLED_MS)
     yield "partition"
     page.get_by_text("Show markdown").or_(page.get_by_text("[Show Markdown]")).first.click()
@@ -45,7 +49,7 @@ def pages(page: Page, server: DagsterServer) -> Iterator[str]:
     open_asset(page, server, "trained_bundle", "checks")
     page.wait_for_timeout(SETTLED_MS)
     yield "checks"
-    open_asset(page, server, "comparison_metrics", "partitions", "1000|dense")
+    open_asset(page, server, "comparison_metrics", "partitions", cell)
     page.wait_for_timeout(SETTLED_MS)
     page.get_by_text("Show markdown").or_(page.get_by_text("[Show Markdown]")).first.click()
     page.get_by_role("dialog").wait_for()
@@ -61,21 +65,27 @@ def pages(page: Page, server: DagsterServer) -> Iterator[str]:
 
 def main() -> None:
     """Write every picture as a palette PNG."""
-    IMAGES.mkdir(exist_ok=True)
-    root = Path(os.environ["FLY64_DATA_ROOT"])
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data_root", type=Path)
+    parser.add_argument("--study", default="quick", help="name or path")
+    parser.add_argument("--cell", default="1000|dense")
+    parser.add_argument("--out", type=Path, default=IMAGES, help="folder that the pictures are written to")
+    arguments = parser.parse_args()
+    assets = list(StudyGraph(load_study(arguments.study)).nodes)
+    arguments.out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        dagster_dev(root, "quick", Path(scratch) / "dagster_dev.log") as server,
+        dagster_dev(arguments.data_root, arguments.study, Path(scratch) / "dagster_dev.log") as server,
         sync_playwright() as driver,
     ):
         browser = driver.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": 1280, "height": 760})
         page.set_default_timeout(45_000)
-        for name in pages(page, server):
+        for name in pages(page, server, assets, arguments.cell):
             page.wait_for_timeout(1000)
             taken = Path(scratch) / f"{name}.png"
             page.screenshot(path=taken)
-            Image.open(taken).convert("RGB").quantize(64).save(IMAGES / f"{name}.png", optimize=True)
+            Image.open(taken).convert("RGB").quantize(64).save(arguments.out / f"{name}.png", optimize=True)
         browser.close()
 
 

@@ -117,8 +117,8 @@ def did_you_mean(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
 def shown(name: str) -> str:
     """A name in quotes for a message, cut if it is long.
 
-    >>> shown("pinn")
-    "'pinn'"
+    >>> shown("gradient")
+    "'gradient'"
     """
     return repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}...")
 

@@ -1,4 +1,8 @@
-"""Digests, staged folders, atomic writes. Every file that the platform keeps passes through here."""
+"""Digests, staged folders, atomic writes, locks. Every file that the platform keeps passes through here.
+
+Nothing here knows what a file holds (formats stand in ``science.contract``, ``science.interop`` and
+``science.networks``) or whether it may be used (``orchestration.catalog``).
+"""
 
 from fly64_assets.storage.digests import FileRecord, cached_sha256_of, content_digest, digest_of, record_of, sha256_of
 from fly64_assets.storage.files import (

@@ -62,6 +62,45 @@ def test_a_refused_request_is_one_clear_line_and_no_traceback(
     assert "Traceback" not in result.stderr
 
 
+@pytest.fixture
+def older_root(tmp_path: Path) -> Path:
+    root = tmp_path / "older"
+    (root / "dagster").mkdir(parents=True)
+    (root / ".study").write_text("tiny\n")
+    return root
+
+
+@pytest.mark.parametrize("arguments", [("study",), ("study", "--dry-run"), ("verify",), ("environment",)])
+def test_a_data_root_of_an_older_version_is_refused_in_one_line(arguments: tuple[str, ...], older_root: Path) -> None:
+    result = fly64(*arguments, "--study", str(TINY), FLY64_DATA_ROOT=str(older_root))
+    assert result.returncode == 1
+    assert result.stdout == ""
+    (line,) = result.stderr.splitlines()
+    assert line.startswith(f"fly64: {older_root} was made by another version of fly64_assets")
+    assert "name another folder in FLY64_DATA_ROOT, or remove this one" in line
+
+
+@pytest.mark.parametrize("named", ["FLY64_DATA_ROOT", "DAGSTER_HOME"])
+def test_dagster_too_refuses_it_without_a_traceback(named: str, older_root: Path, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    roots = {"FLY64_DATA_ROOT": str(elsewhere), "DAGSTER_HOME": str(elsewhere)}
+    roots[named] = str(older_root / ("dagster" if named == "DAGSTER_HOME" else ""))
+    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLY64_", "DAGSTER_"))}
+    command = [sys.executable, "-m", "dagster", "asset", "materialize", "-m", "fly64_assets.definitions"]
+    result = subprocess.run(
+        [*command, "--select", "scan"],
+        env={**kept, **roots, "FLY64_STUDY": str(TINY)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith(f"Error: {older_root} was made by another version of fly64_assets")
+    assert "Traceback" not in result.stderr
+
+
 def test_validate_judges_a_dataset(dataset: Path, tmp_path: Path) -> None:
     assert "follows DATA-001" in fly64("validate", str(dataset)).stdout
     broken = tmp_path / "broken.npz"

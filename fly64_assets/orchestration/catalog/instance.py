@@ -11,6 +11,9 @@ from fly64_assets.study import StudyError
 
 INSTANCE_FOLDER = "dagster"
 OWNER_FILE = ".study"
+LAYOUT = 2
+"""What a data root and its catalog look like; raised when what an older version wrote can no longer be read."""
+
 TRAINING_POOL = "training"
 
 
@@ -18,13 +21,15 @@ def dagster_home(data_root: Path, study_name: str) -> Path:
     """DAGSTER_HOME of a data root; created with its dagster.yaml if it is new.
 
     Raises:
-        StudyError: the data root belongs to another study.
+        StudyError: the data root belongs to another study, or another version of this package made it.
     """
-    owner = data_root / OWNER_FILE
-    if not owner.exists():
-        write_atomically(owner, f"{study_name}\n")
     require_owner(data_root, study_name)
-    home = data_root / INSTANCE_FOLDER
+    owner, home = data_root / OWNER_FILE, data_root / INSTANCE_FOLDER
+    has_catalog = home.exists()  # asked first: another process may be making both, the owner first
+    if not owner.exists():
+        if has_catalog:
+            raise StudyError(_other_version(data_root, f"it has a catalog and no {OWNER_FILE}"))
+        write_atomically(owner, f"{study_name}\nlayout {LAYOUT}\n")
     configuration = home / "dagster.yaml"
     if not configuration.exists():
         write_atomically(
@@ -35,18 +40,31 @@ def dagster_home(data_root: Path, study_name: str) -> Path:
 
 
 def require_owner(data_root: Path, study_name: str) -> None:
-    """Refuse a data root, or the instance in it, that another study wrote; a new folder is free.
+    """Refuse a data root, or the instance in it, that another study or another layout wrote; a new folder is free.
 
     Raises:
-        StudyError: names both studies and what to do.
+        StudyError: one line that names what was found, what was expected, and what to do.
     """
     owner = data_root / OWNER_FILE
-    if owner.exists() and (found := owner.read_text().strip()) != study_name:
+    if not owner.exists():
+        return
+    found, *further = owner.read_text(encoding="utf-8", errors="replace").splitlines() or [""]
+    if found != study_name:
         message = (
             f"{data_root} holds study {found!r}, not {study_name!r}: set or unset FLY64_DATA_ROOT; "
             f'in an activated shell run: eval "$(fly64 environment --study {study_name})"'
         )
         raise StudyError(message)
+    if further != [f"layout {LAYOUT}"]:
+        says = f"says {further[0]!r}" if further else "names no layout"
+        raise StudyError(_other_version(data_root, f"its {OWNER_FILE} {says}, this version reads 'layout {LAYOUT}'"))
+
+
+def _other_version(data_root: Path, why: str) -> str:
+    return (
+        f"{data_root} was made by another version of fly64_assets ({why}) and cannot be continued: "
+        "name another folder in FLY64_DATA_ROOT, or remove this one; then fly64 study makes it anew"
+    )
 
 
 def study_instance(data_root: Path, study_name: str) -> dg.DagsterInstance:

@@ -67,9 +67,9 @@ _DOCUMENTED = {
     "overlap_view": "contracts.md#overlap",
     "trained_bundle": "contracts.md#bundles",
     "training": "contracts.md#bundles",
-    "reconstruction": "contracts.md",
-    "comparison_metrics": "contracts.md",
-    "study_report": "guide/first_hour.md",
+    "reconstruction": "contracts.md#reconstructions",
+    "comparison_metrics": "tables.md#comparison_metricscsv",
+    "study_report": "tables.md#comparison_metricscsv",
 }
 
 

@@ -1,4 +1,8 @@
-"""DATA-001, the dataset contract: writing, reading, judging and importing its NPZ files."""
+"""DATA-001, the dataset contract: writing, reading, judging and importing its NPZ files.
+
+A file is bounded against its own size before anything is allocated, and nothing is unpickled. Formats of other
+programs stand in ``interop``; what the counts mean, in ``physics``.
+"""
 
 from fly64_assets.science.contract.dataset_file import (
     DatasetError,

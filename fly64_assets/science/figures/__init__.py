@@ -1,4 +1,7 @@
-"""Figures as PNG bytes: previews for the catalog, and the comparison of a cell. No pyplot, no files."""
+"""Figures as PNG bytes: previews for the catalog, and the comparison of a cell. No pyplot, no files.
+
+Charts of the report are drawn as SVG in ``report``; which colour and marker a method has is said by ``palette``.
+"""
 
 from fly64_assets.science.figures.comparison import ComparisonPanels, comparison_figure
 from fly64_assets.science.figures.previews import (

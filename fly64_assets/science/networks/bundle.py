@@ -192,9 +192,7 @@ def read_bundle(path: Path) -> Bundle:
     try:
         manifest = Manifest.model_validate_json(members[MANIFEST])
     except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"])) or "(whole)"
-        message = f"{path}: {MANIFEST}: {where}: {first['msg']}"
+        message = f"{path}: {MANIFEST}: {_fault_of(error)}"
         raise BundleError(message) from error
     _check_digests(path, members, manifest)
     arrays = read_arrays(path, members[WEIGHTS])
@@ -212,6 +210,13 @@ def read_bundle(path: Path) -> Bundle:
         message = f"{path}: {error}"
         raise BundleError(message) from error
     return Bundle(manifest, weights, probe)
+
+
+def _fault_of(error: pydantic.ValidationError) -> str:
+    faults = error.errors()
+    if any(fault["type"] == "missing" and fault["loc"] == ("network", "builder") for fault in faults):
+        return "network.builder is missing: an older version of fly64_assets made this bundle; train it again"
+    return f"{'.'.join(map(str, faults[0]['loc'])) or '(whole)'}: {faults[0]['msg']}"
 
 
 def _check_digests(path: Path, members: Mapping[str, bytes], manifest: Manifest) -> None:

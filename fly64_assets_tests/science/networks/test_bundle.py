@@ -112,6 +112,13 @@ def edit_manifest(**changes):
     return edit
 
 
+def _as_before_networks_were_named(content):
+    manifest = json.loads(content)
+    network = manifest["network"]
+    manifest["network"] = {key: value for key, value in network.items() if key not in ("builder", "learns_from")}
+    return json.dumps(manifest | {"network": {**manifest["network"], "kind": "pinn"}}).encode()
+
+
 def test_a_round_trip_is_exact(good):
     torch.manual_seed(0)
     original = unrolled_network(1, 2).state_dict()
@@ -363,6 +370,10 @@ ATTACKS = {
     "manifest of another version": (
         lambda good: altered(good, MANIFEST, edit_manifest(version="3"), sealed=False),
         "manifest.json: version",
+    ),
+    "manifest of an older version of this package": (
+        lambda good: altered(good, MANIFEST, _as_before_networks_were_named, sealed=False),
+        "network.builder is missing: an older version of fly64_assets made this bundle; train it again",
     ),
     "manifest with a huge network": (
         lambda good: altered(good, MANIFEST, edit_manifest(network__width=10**6), sealed=False),
