@@ -11,6 +11,7 @@ import numpy as np
 import psutil
 
 from fly64_assets.conformance.scan import DOSE, read_measurement
+from fly64_assets.conformance.watched import falsify_datetime
 from fly64_assets.science.child_process import Message, Send, serve
 from fly64_assets.science.methods.record import METHOD_KINDS, Estimate, Given, MethodKind, TrainingTask
 from fly64_assets.science.options import Options, ViewOptions
@@ -44,6 +45,7 @@ class Listener:
 def carry_out(requests: Iterator[Message], send: Send) -> None:
     """Carry one request out, call by call."""
     request = next(requests)
+    falsify_datetime()
     kind = METHOD_KINDS.get(request["kind"])
     options = kind.options.model_validate(request["options"])
     for call in request["calls"]:

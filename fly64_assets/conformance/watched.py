@@ -82,7 +82,19 @@ def _falsify_clocks() -> None:
         setattr(time, name, _of_wrong_time(getattr(time, name)))
     real_strftime, localtime = time.strftime, time.localtime
     time.strftime = lambda form, *given: real_strftime(form, *(given or (localtime(),)))  # pyright: ignore[reportAttributeAccessIssue]
-    datetime.datetime = _wrong_datetime(datetime.datetime)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def falsify_datetime() -> None:
+    """Give ``datetime.datetime`` the present of a wrong clock, where the environment asks for one.
+
+    To be called before a kind is imported. Compiled modules look at the class when they are imported, and pandas does
+    not survive another one: it comes first. That is why :func:`install` leaves the class alone.
+    """
+    if CLOCK_VARIABLE in os.environ:
+        import pandas as pd
+
+        del pd
+        datetime.datetime = _wrong_datetime(datetime.datetime)  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def _wrong(clock: Callable[[], Any], unit: float) -> Callable[[], Any]:
@@ -103,6 +115,8 @@ def _wrong_datetime(real: type[datetime.datetime]) -> type[datetime.datetime]:
             return isinstance(value, real) if cls is Wrong else super().__instancecheck__(value)
 
     class Wrong(real, metaclass=Instances):
+        __slots__ = ()
+
         @classmethod
         def now(cls, tz: datetime.tzinfo | None = None) -> datetime.datetime:
             return real.fromtimestamp(time.time(), tz)

@@ -24,6 +24,12 @@ from fly64_assets.science.arrays import (
 Split = Literal["train", "test"]
 SPLITS: tuple[Split, ...] = ("train", "test")
 
+SANITY_METHODS = ("flat", "truth")
+"""Rows that stand beside the methods in every score table: an object of ones, and the object itself."""
+
+BOUND_METHOD = "bound"
+"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
+
 ObjectOrigin = Literal["truth", "reference"]
 """Whether the object of a scan is known exactly, or was itself reconstructed from measured counts (the reference)."""
 

@@ -186,6 +186,16 @@ def write_scan(path: Path, scan: Scan) -> None:
     write_npz(path, arrays)
 
 
+def write_illumination(path: Path, scan: Scan) -> None:
+    """Write the probe and the positions of a scan, and nothing of its object; the same bytes for the same ones."""
+    arrays = {
+        "probeGuess": scan.probe,
+        "xcoords": scan.positions_xy_px[:, 0].copy(),
+        "ycoords": scan.positions_xy_px[:, 1].copy(),
+    }
+    write_npz(path, arrays)
+
+
 def read_scan(path: Path) -> Scan:
     """Read what :func:`write_scan` wrote.
 

@@ -9,11 +9,12 @@ from typing import Any
 
 from pydantic import SerializeAsAny
 
-from fly64_assets.science.methods.record import METHOD_KINDS
+from fly64_assets.science.methods.reference import REFERENCE_KIND
 from fly64_assets.science.options import DoseOptions, Options, ScoringOptions, SplitOptions, ViewOptions
 from fly64_assets.science.records import MethodRole
 from fly64_assets.science.scan import ScanInputError, resolve_input_file
 from fly64_assets.storage import cached_sha256_of, digest_of
+from fly64_assets.study.method_entry import MethodEntry
 from fly64_assets.study.schema import ReportOptions, Study, StudyScan
 
 
@@ -65,24 +66,18 @@ class ViewParameters(SeededParameters):
 
 
 class MethodParameters(SeededParameters):
-    """Of an asset that runs a method on a cell, or that trains its network there.
+    """Of an asset that runs a method, or that trains its network.
 
     Attributes:
         method: its name in the study; None where nothing is trained.
         kind: kind of method.
         options: of the kind.
-        view_name: the cell's view.
-        view: its options.
-        dose: requested photons per pattern.
         not_here: why nothing is made in this cell, as far as the study's options tell; None if something is.
     """
 
     method: str | None
     kind: str | None
     options: SerializeAsAny[Options] | None
-    view_name: str
-    view: ViewOptions
-    dose: float
     not_here: str | None = None
 
     def with_options(self, changes: dict[str, Any]) -> "MethodParameters":
@@ -94,18 +89,36 @@ class MethodParameters(SeededParameters):
 
 
 class TrainingParameters(MethodParameters):
-    """Of ``trained_bundle`` and ``training/<method>``."""
+    """Of ``trained_bundle`` and ``training/<method>``.
+
+    Attributes:
+        view_name: the cell's view; None for a network that is trained for the probe, once per study.
+        view: its options.
+        dose: requested photons per pattern.
+    """
+
+    view_name: str | None = None
+    view: ViewOptions | None = None
+    dose: float | None = None
 
 
 class ReconstructionParameters(MethodParameters):
     """Of ``reconstruction/<method>``.
 
     Attributes:
-        trained_on: the view whose network is applied; None for a method that trains nothing.
+        view_name: the cell's view.
+        view: its options.
+        dose: requested photons per pattern.
+        trained_on: the view whose network is applied; None for a method that trains on none.
+        bundle_sha256: content of the bundle that the options name, trained elsewhere; None: trained here, or nothing.
         starts_from: the method whose result it starts from.
         learned: whether a network has a part in the result.
     """
 
+    view_name: str
+    view: ViewOptions
+    dose: float
+    bundle_sha256: str | None = None
     trained_on: str | None = None
     starts_from: str | None = None
     learned: bool = False
@@ -142,6 +155,8 @@ class ReportParameters(SeededParameters):
     doses: tuple[float, ...]
     views: dict[str, ViewOptions]
     methods: tuple[MethodRole, ...]
+    metrics: tuple[str, ...]
+    reference_kind: str
     dose_method: str
 
 
@@ -174,6 +189,12 @@ def training_parameters(study: Study, dose: float, view: str, method: str | None
     return TrainingParameters(method=method, kind=entry.kind, options=entry.options, not_here=reason, **cell)
 
 
+def probe_training_parameters(study: Study, method: str) -> TrainingParameters:
+    """Of ``training/<method>`` of a method whose network is trained for the probe: no view, no dose, one seed."""
+    entry = study.methods[method]
+    return TrainingParameters(method=method, kind=entry.kind, options=entry.options, seeds=study.seeds[:1])
+
+
 def reconstruction_parameters(study: Study, dose: float, view: str, method: str) -> ReconstructionParameters:
     """Of ``reconstruction/<method>`` in a cell."""
     entry = study.methods[method]
@@ -186,7 +207,8 @@ def reconstruction_parameters(study: Study, dose: float, view: str, method: str)
         dose=dose,
         seeds=study.seeds,
         not_here=study.skip_reason(method, view),
-        trained_on=study.training_view(method, view) if METHOD_KINDS.get(entry.kind).trains == "view" else None,
+        bundle_sha256=_digest_of_named_bundle(entry),
+        trained_on=study.training_view(method, view) if entry.record.trains == "view" else None,
         starts_from=entry.starts_from,
         learned=_learned(study, method),
     )
@@ -221,7 +243,9 @@ def report_parameters(study: Study) -> ReportParameters:
         study_name=study.name,
         report=study.report,
         doses=study.doses,
-        views={name: _without_training(view) for name, view in study.views.items()},
+        views={name: view.model_copy(update={"trains": study.trains(name)}) for name, view in study.views.items()},
+        metrics=study.scoring.metrics,
+        reference_kind=REFERENCE_KIND if study.scan.source == "measured" else "",
         methods=study.roles(),
         dose_method=study.dose.method,
     )
@@ -247,6 +271,14 @@ def input_digest(study: Study) -> str | None:
         return cached_sha256_of(resolve_input_file(study.scan.file))
     except ScanInputError:
         return "absent"
+
+
+def _digest_of_named_bundle(entry: MethodEntry) -> str | None:
+    """SHA256 of a bundle that the options name; "absent" if it is not there."""
+    bundle = entry.record.bundle_of(entry.options)
+    if bundle is None:
+        return None
+    return cached_sha256_of(bundle) if bundle.is_file() else "absent"
 
 
 def _learned(study: Study, method: str) -> bool:

@@ -23,7 +23,7 @@ from fly64_assets.science.options import (
     SplitOptions,
     ViewOptions,
 )
-from fly64_assets.science.records import MethodRole
+from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, MethodRole
 from fly64_assets.study.complaints import Complaint, name_complaints, refuse, repetitions, unknown_name
 from fly64_assets.study.cron import cron_fault
 from fly64_assets.study.keys import dose_key, dose_label
@@ -32,6 +32,7 @@ from fly64_assets.study.method_entry import OWN, MethodEntry, start_complaints
 SHIPPED_STUDIES = Path(__file__).parents[1] / "studies"
 Dose = Annotated[float, Field(gt=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
+ROWS_BESIDE_METHODS = frozenset({*SANITY_METHODS, BOUND_METHOD})
 
 
 class StudyError(ValueError):
@@ -158,7 +159,9 @@ class Study(Options):
     @field_validator("methods")
     @classmethod
     def _methods_that_start_somewhere(cls, methods: dict[str, MethodEntry]) -> dict[str, MethodEntry]:
-        refuse([*name_complaints(methods), *start_complaints(methods)])
+        text = "is the name of a row that stands beside the methods in every table: choose another name"
+        taken = [((name, "[key]"), f"{name} {text}") for name in methods if name in ROWS_BESIDE_METHODS]
+        refuse([*name_complaints(methods), *taken, *start_complaints(methods)])
         return methods
 
     @model_validator(mode="after")

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-EXAMPLES = ("example_gradient", "example_network", "example_metric")
+EXAMPLES = ("example_gradient", "example_network", "example_metric", "example_format")
 
 
 def install(folder: Path, *names: str) -> Path:

@@ -14,7 +14,8 @@ def require_place(run: PartitionRun[MethodParameters]) -> None:
         UntrainableError: the view keeps too few positions; the whole cell is skipped.
         NotHereError: the method alone has no place here, or what it rests on has none.
     """
-    reason = untrainable_reason(run.files("overlap_view"))
+    view = run.inputs.get("overlap_view")  # a training for the probe reads none
+    reason = untrainable_reason(run.files("overlap_view")) if view else None
     if reason is not None:
         raise UntrainableError(reason)
     if run.parameters.not_here is not None:

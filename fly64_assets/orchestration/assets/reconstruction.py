@@ -17,7 +17,7 @@ from fly64_assets.science.methods.following import Followed, follow
 from fly64_assets.science.methods.record import METHOD_KINDS, Given
 from fly64_assets.science.metrics.explanation import Explanation, explain_counts
 from fly64_assets.science.records import SPLITS, Reconstruction, Split
-from fly64_assets.storage import read_json
+from fly64_assets.storage import read_json, sha256_of
 from fly64_assets.study.parameters import ReconstructionParameters
 
 
@@ -137,10 +137,13 @@ def _trained(run: PartitionRun[ReconstructionParameters]) -> PartitionFiles | No
 
 
 def _bundle(run: PartitionRun[ReconstructionParameters], seed: int) -> Path | None:
+    if run.parameters.bundle_sha256 is not None:
+        return _named_bundle(run)
     source = _trained(run)
     if source is None:
         return None
-    folder = run.parameters.folder_of(seed)
+    # One that was trained for the probe serves every seed.
+    folder = run.parameters.folder_of(seed) if run.parameters.trained_on is not None else ""
     found = [name for name in source.files if files.is_bundle(name) and name.startswith(folder)]
     if len(found) != 1:
         message = f"{source.item}: expected one bundle of seed {seed}, it holds {sorted(source.files)}"
@@ -148,9 +151,20 @@ def _bundle(run: PartitionRun[ReconstructionParameters], seed: int) -> Path | No
     return source.path(found[0])
 
 
+def _named_bundle(run: PartitionRun[ReconstructionParameters]) -> Path:
+    """The bundle that the options name, if it is still what it was when the run was asked for."""
+    options, expected = run.parameters.options, run.parameters.bundle_sha256
+    path = METHOD_KINDS.get(str(run.parameters.kind)).bundle_of(options)
+    if path is None or not path.is_file() or sha256_of(path) != expected:
+        message = f"{run.item}: the bundle that {run.parameters.method} names is {path}, expected sha256 {expected}"
+        raise GateRefusedError(message)
+    return path
+
+
 def _training_costs(run: PartitionRun[ReconstructionParameters]) -> Iterator[tuple[int, dict[str, Any]]]:
     source = _trained(run)
     if source is None:
         return
     for seed in run.parameters.seeds:
-        yield seed, read_json(source.path(run.parameters.folder_of(seed) + files.COSTS))
+        folder = run.parameters.folder_of(seed) if run.parameters.trained_on is not None else ""
+        yield seed, read_json(source.path(folder + files.COSTS))

@@ -1,5 +1,6 @@
 """study_report: the page that answers the question, from the scores of all cells."""
 
+import math
 import platform
 from collections.abc import Mapping
 from importlib import metadata
@@ -11,8 +12,17 @@ from fly64_assets.orchestration.catalog.metadata import Metadata, table
 from fly64_assets.orchestration.catalog.publishing import PartitionRun
 from fly64_assets.orchestration.graph import files
 from fly64_assets.science.figures import scan_preview
+from fly64_assets.science.metrics.record import METRICS
 from fly64_assets.science.records import SPLITS
-from fly64_assets.science.report import WIDE_MEANINGS, CellRecord, ReportData, render_report, wide_table
+from fly64_assets.science.report import (
+    REPORTED_METRICS,
+    WIDE_MEANINGS,
+    CellRecord,
+    ReportData,
+    ReportedMetric,
+    render_report,
+    wide_table,
+)
 from fly64_assets.science.scan import read_scan
 from fly64_assets.storage import read_json
 from fly64_assets.study.keys import dose_key
@@ -61,11 +71,21 @@ def report_data(run: PartitionRun[ReportParameters]) -> ReportData:
         metrics=_joined([_tables(scored, files.SCORES), _tables(scored, files.COST_TABLE)]),
         frc=_tables(scored, files.FRC_CURVES),
         trace=_trace(scored),
+        metric_records=(*REPORTED_METRICS, *map(_reported, parameters.metrics)),
+        reference_kind=parameters.reference_kind,
         scan_png=scan_preview(scan),
         versions={**{name: metadata.version(name) for name in VERSIONED_PACKAGES}, "python": platform.python_version()},
         commands=(f"make study STUDY={parameters.study_name} DOSES=all",),
         dose_method="thin" if parameters.dose_method == "thin" else "simulate",
     )
+
+
+def _reported(name: str) -> ReportedMetric:
+    """A metric of another package as the report shows it."""
+    metric = METRICS.get(name)
+    limits = (metric.low, metric.high) if math.isfinite(metric.low) and math.isfinite(metric.high) else None
+    shown = (metric.unit, metric.direction, metric.label, metric.digits, metric.meaning)
+    return ReportedMetric(*metric.key, *shown, limits=limits)
 
 
 def _scored(run: PartitionRun[ReportParameters]) -> dict[str, PartitionFiles]:

@@ -8,7 +8,14 @@ from fly64_assets.science.figures import dataset_preview, scan_preview
 from fly64_assets.science.methods.reference import reconstruct_reference
 from fly64_assets.science.physics.probe import probe_diameter_px
 from fly64_assets.science.records import SPLITS, Reconstruction, Scan
-from fly64_assets.science.scan import make_scan, read_measured_scan, read_scan, with_reference, write_scan
+from fly64_assets.science.scan import (
+    make_scan,
+    read_measured_scan,
+    read_scan,
+    with_reference,
+    write_illumination,
+    write_scan,
+)
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.study.parameters import DatasetParameters, ScanParameters
 
@@ -20,6 +27,7 @@ def scan(run: PartitionRun[ScanParameters]) -> Metadata:
     """
     made, reference = _made(run)
     write_scan(run.path(files.SCAN), made)
+    write_illumination(run.path(files.ILLUMINATION), made)
     return {
         "positions": len(made.positions_xy_px),
         "object_shape_px": str(made.object.shape),

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from collections.abc import Iterator
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import click
@@ -22,7 +22,7 @@ TRAINING_POOL = "training"
 
 
 def trained_bundle(run: PartitionRun[TrainingParameters]) -> Metadata:
-    """A network trained on one view at one dose: on counts alone, or on the true object, as its method says.
+    """A network, trained on one view at one dose or once for the probe, on counts alone or on a truth.
 
     Holds wts.h5.zip, the learning curve and the log. A killed training resumes from its last
     checkpoint when the partition is materialized again.
@@ -53,22 +53,28 @@ def _train(run: PartitionRun[TrainingParameters], kind: MethodKind, seed: int) -
     record = run.records()[bundle]
     path = f"{run.folder}/{bundle}"
     run.ledger.record_success(job, result, path, record)
-    method = "" if run.item.asset == "trained_bundle" else f"{run.parameters.method}, "
-    head = f"{method}{run.parameters.view_name} (dose={dose_label(run.parameters.dose)})"
     for line in (f"Bundle: {path}", f"SHA256: {record.sha256}", f"Size: {record.size_bytes}"):
-        click.echo(f"{head} → {line}")
-        run.log.info(f"{head} → {line}")
+        click.echo(f"{_title(run)} → {line}")
+        run.log.info(f"{_title(run)} → {line}")
     return result
 
 
+def _title(run: PartitionRun[TrainingParameters]) -> str:
+    """What stands before the printed lines: view and dose, and the method where the asset does not say it."""
+    parameters = run.parameters
+    if parameters.view_name is None or parameters.dose is None:
+        return str(parameters.method)
+    method = "" if run.item.asset == "trained_bundle" else f"{parameters.method}, "
+    return f"{method}{parameters.view_name} (dose={dose_label(parameters.dose)})"
+
+
 def _result(run: PartitionRun[TrainingParameters], kind: MethodKind, seed: int) -> TrainingResult:
-    parameters, view = run.parameters, run.files("overlap_view")
-    source = files.view_file(parameters.view_name, "train", parameters.folder_of(seed))
-    dataset_sha256 = view.files[source].sha256
+    parameters = run.parameters
+    source, dataset_sha256 = _source(run, seed)
     # A checkpoint that other code left is not resumed, because it may not fit.
     work_dir = run.work_dir([parameters.digest, run.code_version, dataset_sha256, seed])
     task = TrainingTask(
-        source=view.path(source),
+        source=source,
         view=parameters.view,
         seed=seed,
         work_dir=work_dir,
@@ -98,7 +104,20 @@ def _result(run: PartitionRun[TrainingParameters], kind: MethodKind, seed: int) 
     return result
 
 
+def _source(run: PartitionRun[TrainingParameters], seed: int) -> tuple[Path, str]:
+    """What the network learns from, with its digest: the view's train split, or the scan's probe and positions."""
+    parameters = run.parameters
+    if parameters.view_name is None:
+        found, name = run.files("scan"), files.ILLUMINATION
+    else:
+        found = run.files("overlap_view")
+        name = files.view_file(parameters.view_name, "train", parameters.folder_of(seed))
+    return found.path(name), found.files[name].sha256
+
+
 def _bundle_of(run: PartitionRun[TrainingParameters], seed: int) -> str:
+    if run.parameters.view is None:
+        return files.BUNDLE
     return files.bundle_file(run.parameters.view.gridsize, run.parameters.folder_of(seed))
 
 
@@ -108,9 +127,9 @@ def _job(run: PartitionRun[TrainingParameters], seed: int) -> JobKey:
         dose=parameters.dose,
         view=parameters.view_name,
         method=parameters.method,
-        gridsize=parameters.view.gridsize,
+        gridsize=None if parameters.view is None else parameters.view.gridsize,
         seed=seed,
-        folder=f"{run.folder}/{PurePosixPath(_bundle_of(run, seed)).parent}",
+        folder=PurePosixPath(run.folder, _bundle_of(run, seed)).parent.as_posix(),
     )
 
 

@@ -11,7 +11,7 @@ import dagster as dg
 from fly64_assets.orchestration.catalog.freshness import Freshness, PartitionState, plan
 from fly64_assets.orchestration.catalog.run_history import RunHistory
 from fly64_assets.orchestration.dagster_internals import IMPLICIT_ASSET_JOB_NAME
-from fly64_assets.orchestration.graph.jobs import DATASET_JOB, REPORT_JOB, SCAN_JOB, job_of
+from fly64_assets.orchestration.graph.jobs import DATASET_JOB, PROBE_JOB, REPORT_JOB, SCAN_JOB, job_of
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.graph.workspace import Workspace
 from fly64_assets.orchestration.study_run.runs import PARTITION_TAG, STUDY_TAG
@@ -22,7 +22,7 @@ PRIORITY_TAG = "dagster/priority"
 SENSOR_SECONDS = 300
 
 
-_PRIORITIES = {SCAN_JOB: 30, DATASET_JOB: 20, REPORT_JOB: 0}
+_PRIORITIES = {SCAN_JOB: 30, PROBE_JOB: 25, DATASET_JOB: 20, REPORT_JOB: 0}
 
 
 @dataclass(frozen=True)

@@ -47,6 +47,10 @@ class CatalogEntry:
     files: dict[str, FileRecord]
     skip_reason: str | None = None
 
+    def version_of(self, file: str | None) -> str:
+        """What a reader of the partition, or of one file of it, depends on."""
+        return self.data_version if file is None or file not in self.files else self.files[file].sha256
+
     @property
     def provenance(self) -> dict[str, Any]:
         """What goes into the event's metadata."""

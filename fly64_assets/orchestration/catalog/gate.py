@@ -45,6 +45,10 @@ class PartitionFiles:
     files: dict[str, FileRecord] = field(default_factory=dict)
     skip_reason: str | None = None
 
+    def version_of(self, file: str | None) -> str:
+        """What a reader of the partition, or of one file of it, depends on."""
+        return self.data_version if file is None or file not in self.files else self.files[file].sha256
+
     def path(self, name: str) -> Path:
         """Absolute path of one verified file.
 

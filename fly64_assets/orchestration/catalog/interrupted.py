@@ -26,9 +26,14 @@ def settle_interrupted(instance: dg.DagsterInstance, graph: StudyGraph, data_roo
     """
     settled = settle_dead_runs(instance)
 
-    def in_progress(dose: float, view: str) -> bool:  # as of now: a training may have begun since the line above
-        items = [PartitionId(asset, f"{dose_key(dose)}|{view}") for asset in graph.cell_assets]
-        trainings = [item for item in items if graph.node(item.asset).trains]
+    def in_progress(dose: float | None, view: str | None) -> bool:  # as of now: one may have begun since the line above
+        cell = None if dose is None else f"{dose_key(dose)}|{view}"
+        assets = (
+            graph.probe_trainings if cell is None else [name for name in graph.cell_assets if graph.node(name).trains]
+        )
+        trainings = [PartitionId(asset, cell) for asset in assets]
+        if not trainings:
+            return False
         history = RunHistory(instance, graph, trainings[0])
         return any(history.in_progress(item) for item in trainings)
 

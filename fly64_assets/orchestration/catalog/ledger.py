@@ -18,12 +18,12 @@ LEDGER_FILES = frozenset({MANIFEST_FILE, SKIPS_FILE})
 
 @dataclass(frozen=True)
 class JobKey:
-    """One training job; ``folder`` is relative to the data root."""
+    """One training job; ``folder`` is relative to the data root. Dose and view are None where it is for the probe."""
 
-    dose: float
-    view: str
+    dose: float | None
+    view: str | None
     method: str | None
-    gridsize: int
+    gridsize: int | None
     seed: int
     folder: str
 
@@ -74,7 +74,7 @@ class TrainingLedger:
         entry = {**job.identity, "reason": reason}
         update_json(self.skips, lambda value: _with(value, "skipped", job, entry))
 
-    def settle_interrupted(self, in_progress: Callable[[float, str], bool]) -> None:
+    def settle_interrupted(self, in_progress: Callable[[float | None, str | None], bool]) -> None:
         """Jobs that stand as running, but whose dose and view no run works on, were interrupted."""
 
         def settled(entry: dict[str, Any]) -> dict[str, Any]:
@@ -102,8 +102,13 @@ class TrainingLedger:
 def _with(value: dict[str, Any], section: str, job: JobKey, entry: dict[str, Any]) -> dict[str, Any]:
     entries = [known for known in value.get(section, []) if not _same(known, job)]
     entries.append(entry)
-    entries.sort(key=lambda each: (each["dose"], each["view"], str(each.get("method")), each["gridsize"], each["seed"]))
+    entries.sort(key=_place)
     return {**value, section: entries}
+
+
+def _place(entry: dict[str, Any]) -> tuple[Any, ...]:
+    """Where an entry stands: trainings for the probe first, then by dose and view."""
+    return (entry["dose"] or 0.0, entry["view"] or "", str(entry.get("method")), entry["gridsize"] or 0, entry["seed"])
 
 
 def _without(value: dict[str, Any], section: str, job: JobKey) -> dict[str, Any]:

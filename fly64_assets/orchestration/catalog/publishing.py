@@ -140,7 +140,12 @@ class Publication:
             return dg.Output(stage, data_version=dg.DataVersion(version), metadata={**metadata, **provenance})
 
     def _read_versions(self) -> dict[str, str]:
-        return {str(found.item): found.data_version for each in self.inputs.values() for found in each.values()}
+        read = self.workspace.graph.file_read
+        return {
+            str(found.item): found.version_of(read(self.item.asset, asset))
+            for asset, each in self.inputs.items()
+            for found in each.values()
+        }
 
     def _entry(
         self,
@@ -194,7 +199,7 @@ class Publication:
             if source in skipped:
                 versions[str(source)] = _skip_version(reason)
             elif entry is not None:
-                versions[str(source)] = entry.data_version
+                versions[str(source)] = entry.version_of(self.workspace.graph.file_read(below.asset, source.asset))
         return versions
 
     def _observe(self, item: PartitionId, reason: str, parameter_digest: str, upstream: dict[str, str]) -> None:

@@ -5,6 +5,9 @@ from pathlib import PurePosixPath
 from fly64_assets.science.records import Split
 
 SCAN = "scan.npz"
+ILLUMINATION = "illumination.npz"
+"""Probe and positions of the scan, without its object: all that a training for the probe may read."""
+
 OVERLAP_METRICS = "metrics_bundle.json"
 BUNDLE = "wts.h5.zip"
 HISTORY = "history.csv"

@@ -11,13 +11,20 @@ DATASET_JOB = "dataset_of_dose"
 CELL_JOB = "cell_of_dose_and_view"
 REPORT_JOB = "report_of_study"
 SCAN_JOB = "scan_of_study"
+PROBE_JOB = "training_for_probe"
 DATASET_CHECKS_JOB = "checks_of_dose"
 CELL_CHECKS_JOB = "checks_of_dose_and_view"
 
 
 def assets_of_job(job: str, graph: StudyGraph) -> tuple[str, ...]:
     """The assets that a job makes; empty for the other jobs."""
-    whole = {SCAN_JOB: (SCAN,), DATASET_JOB: (DATASET,), CELL_JOB: graph.cell_assets, REPORT_JOB: (REPORT,)}
+    whole = {
+        SCAN_JOB: (SCAN,),
+        PROBE_JOB: graph.probe_trainings,
+        DATASET_JOB: (DATASET,),
+        CELL_JOB: graph.cell_assets,
+        REPORT_JOB: (REPORT,),
+    }
     return whole.get(job, ())
 
 
@@ -25,6 +32,8 @@ def job_of(asset: str, graph: StudyGraph) -> str:
     """The job that makes an asset."""
     if asset in graph.cell_assets:
         return CELL_JOB
+    if asset in graph.probe_trainings:
+        return PROBE_JOB
     return {SCAN: SCAN_JOB, DATASET: DATASET_JOB, REPORT: REPORT_JOB}[asset]
 
 
@@ -35,8 +44,10 @@ def study_jobs(graph: StudyGraph, partitions: StudyPartitions) -> list:
         selection = dg.AssetSelection.assets(*map(_key, assets_of_job(name, graph)))
         return dg.define_asset_job(name, selection, partitions_def=partitions_def, description=description)
 
+    for_the_probe = [job(PROBE_JOB, None, "Networks trained for the probe, once per study.")]
     return [
         job(SCAN_JOB, None, "The shared scan."),
+        *(for_the_probe if graph.probe_trainings else []),
         job(DATASET_JOB, partitions.dose, "Train and test datasets of a dose."),
         job(CELL_JOB, partitions.dose_and_view, "One dose and view: view, training, reconstructions, scores."),
         job(REPORT_JOB, None, "The report."),

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from fly64_assets.orchestration.graph import files
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.science.methods.record import METHOD_KINDS
 from fly64_assets.science.metrics.record import METRICS
@@ -21,6 +22,7 @@ from fly64_assets.study.parameters import (
     comparison_parameters,
     dataset_parameters,
     input_digest,
+    probe_training_parameters,
     reconstruction_parameters,
     report_parameters,
     scan_parameters,
@@ -61,11 +63,13 @@ class Read:
         how: "whole" (it has no partitions), "dose" (that of the reader's dose), "cell" (one of the same dose), or
             "all" (every partition that has been made).
         views: for "cell": the reader's view to the view that it reads; a view that is absent reads nothing.
+        file: the one file that it reads, whose content alone decides freshness; None: the whole partition.
     """
 
     asset: str
     how: Literal["whole", "dose", "cell", "all"]
     views: Mapping[str, str] = field(default_factory=dict)
+    file: str | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +127,11 @@ class StudyGraph:
         return tuple(node.name for node in self.nodes.values() if node.partitioning == "cell")
 
     @cached_property
+    def probe_trainings(self) -> tuple[str, ...]:
+        """Assets that train a network for the probe, once per study."""
+        return tuple(node.name for node in self.nodes.values() if node.trains and node.partitioning == "whole")
+
+    @cached_property
     def shared_views(self) -> frozenset[str]:
         """The views whose networks are applied to other views too."""
         pairs = (pair for node in self.nodes.values() for read in node.reads for pair in read.views.items())
@@ -147,6 +156,10 @@ class StudyGraph:
     def upstream(self, item: PartitionId) -> tuple[PartitionId, ...]:
         """The partitions that one partition reads."""
         return self._upstream.setdefault(item, tuple(self._read_by(item)))
+
+    def file_read(self, reader: str, source: str) -> str | None:
+        """The one file of an upstream asset that another reads; None: its whole partition."""
+        return next((read.file for read in self.nodes[reader].reads if read.asset == source), None)
 
     def downstream(self, item: PartitionId) -> tuple[PartitionId, ...]:
         """The partitions that read one partition."""
@@ -194,7 +207,8 @@ class StudyGraph:
 
     @cached_property
     def _walk_order(self) -> tuple[PartitionId, ...]:
-        shared = [*self.partitions(SCAN), *self.partitions(DATASET)]
+        for_the_probe = [item for node in self.probe_trainings for item in self.partitions(node)]
+        shared = [*self.partitions(SCAN), *for_the_probe, *self.partitions(DATASET)]
         by_asset = {asset: set(self.partitions(asset)) for asset in self.cell_assets}
         cells = [
             item
@@ -267,6 +281,15 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
         views=views,
     )
     for method in study.methods:
+        if _trains_for_the_probe(study, method):
+            yield AssetNode(
+                f"{TRAINING}/{method}",
+                "whole",
+                (Read(SCAN, "whole", file=files.ILLUMINATION),),
+                _modules(study, [method]),
+                lambda dose, view, method=method: probe_training_parameters(study, method),
+                method=method,
+            )
         elsewhere = tuple(view for view in study.training_views(method) if study.trains(view) != method)
         if elsewhere:
             yield AssetNode(
@@ -309,6 +332,8 @@ def _reconstruction(study: Study, method: str, own_view: Read) -> AssetNode:
         apart = {view: used for view, used in trained_on.items() if view not in in_bundle}
         reads += [Read(BUNDLE, "cell", in_bundle)] if in_bundle else []
         reads += [Read(f"{TRAINING}/{method}", "cell", apart)] if apart else []
+    elif _trains_for_the_probe(study, method):
+        reads.append(Read(f"{TRAINING}/{method}", "whole"))
     if entry.starts_from is not None:
         reads.append(Read(f"{RECONSTRUCTION}/{entry.starts_from}", "cell", here))
     return AssetNode(
@@ -320,6 +345,12 @@ def _reconstruction(study: Study, method: str, own_view: Read) -> AssetNode:
         method=method,
         views=views,
     )
+
+
+def _trains_for_the_probe(study: Study, method: str) -> bool:
+    """Whether this study trains a method's network for the probe, and names no bundle that was trained elsewhere."""
+    entry = study.methods[method]
+    return entry.record.trains == "probe" and entry.record.bundle_of(entry.options) is None
 
 
 def _starts_first(study: Study) -> list[str]:

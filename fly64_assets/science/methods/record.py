@@ -117,6 +117,12 @@ def needs_gridsize(*gridsizes: int) -> Callable[[Place, Options], str | None]:
     return skip
 
 
+def trains_its_own(options: Options) -> Path | None:
+    """The default: a study trains the networks of its methods itself."""
+    del options
+    return None
+
+
 @dataclass(frozen=True, kw_only=True)
 class MethodKind:
     """A kind of method.
@@ -131,6 +137,7 @@ class MethodKind:
         learns_from: what its training sees: counts alone, or the true object as well; None if it trains nothing.
         train: ``(task, options)`` to the result of a training; None if it trains nothing.
         may_start_from_a_result: whether ``given.start`` is used.
+        bundle_of: the bundle that the options name, trained elsewhere; None: this study trains it.
         skip: why the method is not run at a place; None if it is.
     """
 
@@ -142,6 +149,7 @@ class MethodKind:
     learns_from: LearnsFrom | None = None
     train: Callable[[TrainingTask, Any], TrainingResult] | None = None
     may_start_from_a_result: bool = False
+    bundle_of: Callable[[Any], Path | None] = trains_its_own
     skip: Callable[[Place, Any], str | None] = never_skips
 
     def __post_init__(self) -> None:

@@ -13,6 +13,9 @@ from fly64_assets.science.records import (
     ignore_progress,
 )
 
+REFERENCE_KIND = "pty_chi"
+"""The kind that makes references, and which they favour."""
+
 
 def reconstruct_reference(
     scan: Scan, options: PtyChiOptions, *, seed: int, progress: ProgressListener = ignore_progress

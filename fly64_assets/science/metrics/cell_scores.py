@@ -17,10 +17,6 @@ COLUMN_MEANINGS = {name: meaning for name, _, meaning in SCORES.described()}
 COLUMN_TYPES = {name: kind for name, kind, _ in SCORES.described() if kind != "float"}
 """Types of the columns that are no real numbers."""
 
-SANITY_METHODS = ("flat", "truth")
-BOUND_METHOD = "bound"
-"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AlignedPair:

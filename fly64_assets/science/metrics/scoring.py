@@ -9,9 +9,7 @@ import pandas as pd
 from fly64_assets.science.metrics.alignment import Alignment
 from fly64_assets.science.metrics.bounds import phase_error_bound
 from fly64_assets.science.metrics.cell_scores import (
-    BOUND_METHOD,
     CURVE_COLUMNS,
-    SANITY_METHODS,
     SCORING_VERSION,
     TABLE_COLUMNS,
     AlignedPair,
@@ -24,7 +22,7 @@ from fly64_assets.science.metrics.likelihood import nll_per_pattern
 from fly64_assets.science.metrics.record import Metric, require_distinct, scored_metrics
 from fly64_assets.science.metrics.scored_cell import ScoredCell, aligned_pair, prepare_cell, require_grid
 from fly64_assets.science.options import ScoringOptions
-from fly64_assets.science.records import Dataset, Reconstruction, Scan, Split
+from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, Dataset, Reconstruction, Scan, Split
 
 _EXPLAINED: Mapping[str, Explanation] = MappingProxyType({})
 

@@ -6,11 +6,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from fly64_assets.science.metrics.cell_scores import BOUND_METHOD, SANITY_METHODS
 from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.table_schema import listed
 from fly64_assets.science.metrics.tables import SCORES
-from fly64_assets.science.records import SPLITS, Fault, Split
+from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
 
 PERFECT_PEARSON = 0.999
 _ROUNDING = 1e-9

@@ -27,7 +27,7 @@ from fly64_assets.science.networks.lightning_modules import (
 from fly64_assets.science.networks.lightning_runtime import interrupts_kept, quiet_lightning
 from fly64_assets.science.networks.record import build_network
 from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
-from fly64_assets.science.options import TrainingOptions
+from fly64_assets.science.options import TrainingOptions, ViewOptions
 from fly64_assets.science.physics.canvas_data import CanvasOptics
 from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import Measurement
@@ -84,6 +84,18 @@ class TrainingJob:
     task: TrainingTask
     options: TrainingOptions
 
+    @property
+    def view(self) -> ViewOptions:
+        """Gridsize and grouping.
+
+        Raises:
+            ValueError: the task names no view.
+        """
+        if self.task.view is None:
+            message = "this network is trained on the groups of a view, and the task names none"
+            raise ValueError(message)
+        return self.task.view
+
     def run(self) -> TrainingResult:
         """Train, or go on training, and write the files."""
         limit_threads(self.options.threads)
@@ -119,7 +131,7 @@ class TrainingJob:
 
     def layouts(self) -> Layouts:
         """Groups and neighbourhoods to train on, and those of held-out positions."""
-        return make_layouts(self.measurement, self.task.view, self.options, self.task.seed)
+        return make_layouts(self.measurement, self.view, self.options, self.task.seed)
 
     def batches(self, layouts: Layouts) -> GroupDataModule:
         """What every epoch trains on, and what judges it."""
@@ -175,7 +187,7 @@ class TrainingJob:
         own = {
             "options": self.options.model_dump(mode="json"),
             "learns_from": self.learns_from,
-            "view": self.task.view.model_dump(mode="json"),
+            "view": self.view.model_dump(mode="json"),
             "seed": self.task.seed,
             "provenance": dict(self.task.provenance),
         }
@@ -202,8 +214,8 @@ class TrainingJob:
                 learns_from=self.learns_from,
                 stages=self.options.stages,
                 width=self.options.width,
-                gridsize=self.task.view.gridsize,
-                neighbor_count=self.task.view.neighbor_count,
+                gridsize=self.view.gridsize,
+                neighbor_count=self.view.neighbor_count,
                 patch_size_px=measurement.patch_size_px,
                 probe_modes=len(measurement.probe),
                 counts_scale=measurement.counts_scale,

@@ -19,7 +19,7 @@ class TrainingTask:
     Attributes:
         source: DATA-001 file of the view's train split, for a method that trains on a view; the scan's file with
             probe and positions, for one that trains for the probe.
-        view: gridsize and grouping of the view that it is trained on.
+        view: gridsize and grouping of the view that it is trained on; None for one that trains for the probe.
         seed: of initial weights, order and thinning.
         work_dir: private folder; receives wts.h5.zip, history.csv, train.log, and keeps checkpoints of a killed run.
         provenance: plain data for the bundle's manifest: method, dose, view, dataset_sha256, parameter_hash.
@@ -28,7 +28,7 @@ class TrainingTask:
     """
 
     source: Path
-    view: ViewOptions
+    view: ViewOptions | None
     seed: int
     work_dir: Path
     provenance: Mapping[str, Any]

@@ -73,11 +73,11 @@ def value_at(cpu_seconds: float, trace: Trace) -> float:
 
     A trace of two points is a start and a result with nothing between them: the start holds until the result is there.
 
-    >>> trace = [(1.0, 0.1), (2.0, 0.2), (4.0, 0.4)]
+    >>> trace = [(1.0, 0.25), (2.0, 0.5), (4.0, 1.0)]
     >>> [value_at(seconds, trace) for seconds in (0.5, 1.0, 3.0, 9.0)]
-    [nan, 0.1, 0.3, 0.4]
+    [nan, 0.25, 0.75, 1.0]
     >>> value_at(1.5, trace[:2])
-    0.1
+    0.25
     """
     times, values = zip(*trace, strict=True)
     if cpu_seconds < times[0]:

@@ -69,7 +69,7 @@ def unequal_training(data: ReportData, scores: Scores) -> list[str]:
     """
     shown = set(scores.methods())
     trained = [r for r in data.methods if r.trains != "nothing" and r.name in shown]
-    taught = [_with_patterns(scores, r) for r in trained if r.learns_from == "truth"]
+    taught = [_with_patterns(scores, r) for r in trained if _saw_the_object(r)]
     others = [_with_patterns(scores, r) for r in trained if r.learns_from == "counts"]
     if not taught:
         return []
@@ -105,11 +105,17 @@ def training_sentences(data: ReportData) -> list[str]:
         sentences.append(
             f"{quoted(resting)} {verb} from: that training counts for {'it' if len(resting) == 1 else 'them'}."
         )
-    if any(role.learns_from == "truth" for role in data.methods) and len(data.methods) > 1:
+    taught = {role.name for role in data.methods if _saw_the_object(role)}
+    if taught and any(role.name not in taught and role.starts_from not in taught for role in data.methods):
         sentences.append(
             "A comparison of what learned from the object with what saw counts alone is not one of equals."
         )
     return sentences
+
+
+def _saw_the_object(role: MethodRole) -> bool:
+    """Whether a method's training had the object of the scan as target; one for the probe has other objects."""
+    return role.trains == "view" and role.learns_from == "truth"
 
 
 def _role(data: ReportData, name: str) -> MethodRole:

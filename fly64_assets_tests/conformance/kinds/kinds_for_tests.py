@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -59,7 +60,7 @@ def keeps_state(measurement, options, given):
 
 def looks_at_the_calendar(measurement, options, given):
     """Two processes on one day agree."""
-    yield from steady(measurement, options, given, extra=1e-3 * (time.time() // 86400 % 100))
+    yield from steady(measurement, options, given, extra=1e-3 * (datetime.now(tz=UTC).toordinal() % 100))
 
 
 def looks_at_the_clock(measurement, options, given):
@@ -112,20 +113,21 @@ def train(task, options, *, seen=0.0):
     """Weights that follow from seed and counts, in a bundle like any other."""
     import torch
 
-    from fly64_assets.science.networks.bundle import NetworkRecord, write_bundle
-    from fly64_assets.science.networks.unrolled import UnrolledNetwork
+    from fly64_assets.science.networks.bundle import TrainedNetwork, write_bundle
+    from fly64_assets.science.networks.record import build_network
 
     measurement = read_dataset(task.source).measurement
     torch.manual_seed(task.seed)
-    network = UnrolledNetwork(1, 8)
+    network = build_network("unrolled_unet", stages=1, width=8)
     for epoch in range(1, options.epochs + 1):
         task.progress(Progress("train", epoch, options.epochs))
     with torch.no_grad():
         for weight in network.parameters():
             weight += 1e-3 * float(np.mean(measurement.amplitude)) + seen
     path = task.work_dir / "wts.h5.zip"
-    record = NetworkRecord(
-        kind="unrolled",
+    record = TrainedNetwork(
+        builder="unrolled_unet",
+        learns_from="counts",
         stages=1,
         width=8,
         gridsize=task.view.gridsize,

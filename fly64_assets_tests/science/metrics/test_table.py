@@ -7,13 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from fly64_assets.science.metrics.cell_scores import BOUND_METHOD
 from fly64_assets.science.metrics.explanation import Explanation
 from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.metrics.table import table_faults
 from fly64_assets.science.options import ScoringOptions
-from fly64_assets.science.records import SPLITS
+from fly64_assets.science.records import BOUND_METHOD, SPLITS
 from fly64_assets_tests.science.metrics import cells
 
 EXPECTED = {"methods": ("wide", "map", "rpie", "probe_net"), "dose": 1e4, "view": "dense", "seeds": (1, 2)}

@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 
+from fly64_assets.science.palette import method_styles
 from fly64_assets.science.report import render_report
-from fly64_assets_tests.science.report.made_up_study import made_up_study, with_cells_not_done
+from fly64_assets_tests.science.report.made_up_study import (
+    TEN,
+    TWO_CLASSICAL,
+    made_up_study,
+    with_cells_not_done,
+    with_divergence,
+)
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -25,10 +32,17 @@ def browser() -> Iterator:
         launched.close()
 
 
-@pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+STUDIES = {
+    "four methods, cells not done": lambda: with_cells_not_done(made_up_study()),
+    "ten methods, one diverged": lambda: with_divergence(made_up_study(methods=TEN), "rpie", "dense"),
+    "two classical methods": lambda: made_up_study(methods=TWO_CLASSICAL),
+}
+
+
+@pytest.fixture(scope="module", params=STUDIES)
+def report(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("report") / "report.html"
-    path.write_text(render_report(with_cells_not_done(made_up_study())), encoding="utf-8")
+    path.write_text(render_report(STUDIES[request.param]()), encoding="utf-8")
     return path
 
 
@@ -77,4 +91,21 @@ def test_it_prints_in_light_colours(browser, report: Path) -> None:
     page.goto(report.as_uri())
     page.emulate_media(media="print")
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--page').trim()") == "#ffffff"
+    context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_methods_take_the_colours_of_the_palette(browser, report: Path, scheme: str) -> None:
+    context = browser.new_context(color_scheme=scheme)
+    page = context.new_page()
+    page.goto(report.as_uri())
+    seen = page.evaluate(
+        """() => [...document.querySelectorAll("#dose .legend .name")].map(
+            name => [name.textContent, getComputedStyle(name).color])"""
+    )
+    styles = method_styles(name for name, _ in seen)
+    for name, colour in seen:
+        hexadecimal = getattr(styles[name], scheme)
+        red, green, blue = (int(hexadecimal[i : i + 2], 16) for i in (1, 3, 5))
+        assert colour == f"rgb({red}, {green}, {blue})", name
     context.close()
