@@ -12,7 +12,7 @@ export FLY64_STUDY := $(STUDY)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv study test check ui clean
+.PHONY: help venv study test check mutants ui clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -35,11 +35,14 @@ test: $(STAMP) ## run the tests
 	@# Whole files go to a worker, as what a module prepares is costly; the longest ones come first.
 	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-check: $(STAMP) ## lint, format, types, layers
+check: $(STAMP) mutants ## lint, format, types, layers, mutants
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+mutants: $(STAMP) ## change the package in ways that the tests must notice
+	$(BIN)/python -m fly64_assets_tests.mutants
 
 ui: $(STAMP) ## the Dagster UI on loopback, daemon included
 	@eval "$$($(BIN)/fly64 environment --study '$(STUDY)')" && $(BIN)/dagster instance concurrency set training 1 \

@@ -108,6 +108,25 @@ def test_an_upstream_partition_that_is_new_makes_what_reads_it_stale(filled: Cat
     assert state.reasons == ("reconstruction/map[1000|dense] is new",)
 
 
+def test_an_upstream_that_is_new_is_a_reason(catalog: CatalogBuilder) -> None:
+    dataset = PartitionId("simulated_dataset", "1000")
+    catalog.materialize(dataset)
+    assert catalog.freshness().state(dataset).status == "fresh", "nothing is known of its upstream"
+    catalog.materialize(PartitionId("scan"))
+    state = catalog.freshness().state(dataset)
+    assert (state.status, state.reasons) == ("stale", ("scan is new",))
+
+
+def test_an_upstream_that_is_another_is_a_reason(catalog: CatalogBuilder) -> None:
+    scan, dataset = PartitionId("scan"), PartitionId("simulated_dataset", "1000")
+    for item in (scan, dataset):
+        catalog.materialize(item)
+    assert catalog.freshness().state(dataset).status == "fresh"
+    catalog.materialize(scan, content=b"another object")
+    state = catalog.freshness().state(dataset)
+    assert (state.status, state.reasons) == ("stale", ("scan changed",))
+
+
 def test_changed_code_makes_an_asset_stale(filled: CatalogBuilder) -> None:
     freshness = filled.freshness()
     freshness.code_versions = {**freshness.code_versions, "reconstruction/map": "other"}
