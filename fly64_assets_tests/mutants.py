@@ -23,7 +23,18 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 PROCESSES = 2
 COPIED = ("fly64_assets", "fly64_assets_tests")
-PRELOADED = ["pytest", "numpy", "pandas", "scipy.optimize", "h5py", "torch", "dagster", "pandera", "matplotlib.pyplot"]
+PRELOADED = [
+    "pytest",
+    "hypothesis",
+    "numpy",
+    "pandas",
+    "scipy.optimize",
+    "h5py",
+    "torch",
+    "dagster",
+    "pandera",
+    "matplotlib.pyplot",
+]
 
 TESTS = "fly64_assets_tests"
 CHECKS = "fly64_assets/orchestration/assets/checks.py"
@@ -171,7 +182,7 @@ MUTANTS: tuple[Mutant, ...] = (
 )
 
 
-@dataclass
+@dataclass(eq=False)  # pytest keeps its plugins in a set
 class Outcomes:
     """A pytest plugin that notes how the body of each test ended."""
 
@@ -229,8 +240,12 @@ def _copied(folder: Path, mutants: list[Mutant]) -> Path:
 
 def _run(copy: Path, tests: list[str]) -> tuple[Outcomes, str]:
     """Run tests in this process, which has imported nothing of the package yet."""
+    import hypothesis
     import pytest
 
+    # One failing example is enough: the smallest one is for people.
+    hypothesis.settings.register_profile("mutants", phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate])
+    hypothesis.settings.load_profile("mutants")
     os.chdir(copy)
     os.environ["PYTHONPATH"] = str(copy)
     sys.path[:] = [str(copy), *(entry for entry in sys.path if entry and Path(entry).resolve() != ROOT)]

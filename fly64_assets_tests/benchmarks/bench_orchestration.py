@@ -29,10 +29,11 @@ import dagster as dg
 import yaml
 from dagster._core.remote_representation.external_data import RepositorySnap
 
-from fly64_assets.orchestration.catalog.freshness import Freshness, select_partitions, walk_order
+from fly64_assets.orchestration.catalog.freshness import Freshness
 from fly64_assets.orchestration.catalog.instance import limit_training, study_instance
-from fly64_assets.orchestration.code_location import build_definitions, code_versions, study_assets
+from fly64_assets.orchestration.code_location import build_definitions, code_versions
 from fly64_assets.orchestration.graph.partitions import PartitionId
+from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.study_run.pool import Task
 from fly64_assets.orchestration.study_run.runs import execute_partition
 from fly64_assets.orchestration.study_run.walk import Walk
@@ -119,9 +120,11 @@ def overhead() -> None:
     study = load_study(str(TINY))
     with temporary_instance(study) as (instance, root):
         worker = WorkerHere(study, root, instance)
-        freshness = Freshness(study, instance, root, code_versions(study_assets(study)))
+        graph = StudyGraph(study)
+        selected = graph.select(["1000"], list(study.views))
+        freshness = Freshness(graph, instance, root, code_versions(graph))
         ends = Ends()
-        walk = Walk(freshness, select_partitions(study, doses=["1000"]), worker, ends)  # pyright: ignore[reportArgumentType]
+        walk = Walk(freshness, selected, worker, ends)  # pyright: ignore[reportArgumentType]
         profile = cProfile.Profile()
         wall, cpu = time.perf_counter(), time.process_time()
         profile.runcall(walk.run)
@@ -132,7 +135,7 @@ def overhead() -> None:
         print(f"tiny study: {count} partitions in {wall:.1f} s ({cpu:.1f} CPU-s), of which science {science:.1f} s")
         print(f"overhead per partition: {(wall - science) / count:.2f} s (limit 2 s)")
         again = time.perf_counter()
-        Walk(freshness, select_partitions(study, doses=["1000"]), worker, Ends()).run()  # pyright: ignore[reportArgumentType]
+        Walk(freshness, selected, worker, Ends()).run()  # pyright: ignore[reportArgumentType]
         print(f"the same again, all fresh: {(time.perf_counter() - again) / count:.2f} s per partition")
     code = "import fly64_assets.orchestration.code_location, fly64_assets.science.networks.training"
     wall, cpu = in_new_process(code)
@@ -195,7 +198,7 @@ def tick(study: Study, *, filled: bool) -> None:
         evaluate("empty")
         if filled:
             builder = CatalogBuilder(study, instance, root)
-            for item in walk_order(study):
+            for item in StudyGraph(study).walk_order():
                 builder.materialize(item)
             evaluate("complete")
             builder.materialize(PartitionId("simulated_dataset", study.dose_keys[-1]), content=b"other photons")
