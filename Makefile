@@ -12,7 +12,7 @@ export FLY64_STUDY := $(STUDY)
 export OMP_NUM_THREADS ?= 1
 
 .DEFAULT_GOAL := help
-.PHONY: help venv study test check mutants ui clean
+.PHONY: help venv study test trust check mutants ui clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -33,7 +33,10 @@ study: $(STAMP) ## run the study: whatever is missing or stale
 
 test: $(STAMP) ## run the tests
 	@# Whole files go to a worker, as what a module prepares is costly; the longest ones come first.
-	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not trust' -n 2 --dist loadfile --no-loadscope-reorder
+
+trust: $(STAMP) ## run the tests that take minutes: conformance of what ships, guests in a study, kill and resume
+	$(BIN)/python -m pytest -m trust -n 2
 
 check: $(STAMP) mutants ## lint, format, types, layers, mutants
 	$(BIN)/ruff check .

@@ -49,7 +49,7 @@ def broken(path: str, kind: str) -> dict[str, str]:
 
 @pytest.mark.parametrize(
     "kind",
-    ["steady", *(pytest.param(name, marks=pytest.mark.slow) for name in ("learner", "learner_of_truth"))],
+    ["steady", *(pytest.param(name, marks=pytest.mark.trust) for name in ("learner", "learner_of_truth"))],
 )
 def test_an_honest_kind_keeps_every_rule(path: str, kind: str) -> None:
     assert broken(path, kind) == {}
@@ -70,7 +70,7 @@ def test_a_kind_whose_result_depends_on_time_is_caught(path: str, kind: str) -> 
     assert set(broken(path, kind)) == {"does not depend on time"}
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_a_training_that_uses_the_truth_and_denies_it_is_caught(path: str) -> None:
     assert set(broken(path, "secret_learner")) == {"trains without the truth"}
 
@@ -109,7 +109,7 @@ def test_a_wrong_request_is_refused_in_words(path: str, arguments: tuple[str, ..
     assert "Traceback" not in result.stderr
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 @pytest.mark.parametrize("kind", [name for name in METHOD_KINDS.names() if METHOD_KINDS.shipped(name)])
 def test_what_ships_is_held_to_the_same_rules(path: str, kind: str) -> None:
     assert broken(path, kind) == {}

@@ -238,13 +238,13 @@ def test_a_thousand_single_bit_flips_over_every_kind_of_file_are_all_found(finis
             open_partition(instance, root, item)
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_another_run_in_another_folder_gives_the_digest_of_every_partition(finished, tmp_path: Path) -> None:
     """Thresholds, words and how runs are executed are other ones: they are in no record and change no result."""
     root, _ = finished
     content = yaml.safe_load(TINY.read_text())
     content |= {"report": {"title": "Another"}, "checks": {"dose_tolerance": 0.2}, "execution": {"logger": "none"}}
-    (tmp_path / "other.yaml").write_text(yaml.safe_dump(content))
+    (tmp_path / "other.yaml").write_text(yaml.safe_dump(content, sort_keys=False))
     variables = {**environment(tmp_path / "root"), "FLY64_STUDY": str(tmp_path / "other.yaml")}
     command = [sys.executable, "-m", "fly64_assets.cli", "study", "--jobs", "2"]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
@@ -303,7 +303,7 @@ def start_until_a_checkpoint(root: Path) -> subprocess.Popen[bytes]:
     raise AssertionError("no checkpoint appeared")
 
 
-@pytest.mark.slow
+@pytest.mark.trust
 def test_interrupted_it_stops_at_once_and_cleanly_and_killed_it_goes_on_to_the_same_digest(
     finished, tmp_path: Path
 ) -> None:
@@ -348,7 +348,7 @@ def test_a_failed_partition_is_named_the_others_go_on_and_a_diverged_method_stan
     assert "patterns are too many for me, at most 60" in result.stdout
     assert "retry with: dagster asset materialize --select reconstruction/picky" in result.stdout
     assert "NOT RUN comparison_metrics[1000|baseline]: waits for reconstruction/picky" in result.stdout
-    assert "skip   trained_bundle[1000|dense]: view dense trains nothing" in result.stdout
+    assert "trained_bundle" not in result.stdout
     report = (root / "study_report/report.html").read_text()
     assert "patterns are too many for me" in report
     metrics = pd.read_csv(root / "comparison_metrics/dose_1000/dense/comparison_metrics.csv")

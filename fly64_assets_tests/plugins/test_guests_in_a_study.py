@@ -21,7 +21,7 @@ METHODS = tuple(yaml.safe_load(STUDY.read_text())["methods"])
 OF_THE_EXAMPLE = ("guest_gradient", "gradient_after_pinn")
 CELL = "dose_10000/dense"
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.trust
 
 LAUNCHPAD = """
 import json, sys

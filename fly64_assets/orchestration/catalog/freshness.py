@@ -96,9 +96,10 @@ class Freshness:
         if entry is None:
             return PartitionState(item, "missing")
         reasons = self._parameter_reasons(item, entry) + self._upstream_reasons(item, entry)
-        if not reasons and entry.skip_reason is None:
+        if not reasons:
             reasons = changed_files(self.data_root / item.folder, entry, sizes_only=self.sizes_only)
-            reasons += self._check_faults(item, entry)
+        if not reasons and entry.skip_reason is None:
+            reasons = self._check_faults(item, entry)
         if reasons:
             return PartitionState(item, "stale", tuple(reasons))
         if entry.skip_reason is not None:

@@ -80,12 +80,12 @@ def open_partition(
         message = f"{item} has not been materialized. Make it with: {item.command}"
         raise GateRefusedError(message)
     folder = data_root / item.folder
-    if entry.skip_reason is not None:
-        return PartitionFiles(item, entry.data_version, folder, skip_reason=entry.skip_reason)
     faults = changed_files(folder, entry)
     if faults:
         message = f"{item} does not match the catalog: {'; '.join(faults)}. Rebuild it with: {item.command}"
         raise GateRefusedError(message)
+    if entry.skip_reason is not None:
+        return PartitionFiles(item, entry.data_version, folder, skip_reason=entry.skip_reason)
     if require_checks:
         faults = check_faults(instance, item, entry, blocking_checks(item.asset))
         if faults:
