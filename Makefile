@@ -7,6 +7,8 @@ JOBS ?= 2
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# Whole files go to a worker, as what a module prepares is costly; the longest ones come first.
+TWO_WORKERS := -n 2 --dist loadfile --no-loadscope-reorder
 
 export FLY64_STUDY := $(STUDY)
 export OMP_NUM_THREADS ?= 1
@@ -32,11 +34,10 @@ study: $(STAMP) ## run the study: whatever is missing or stale
 	@$(BIN)/fly64 study --study '$(STUDY)' --doses '$(DOSES)' --views '$(VIEWS)' --jobs $(JOBS)
 
 test: $(STAMP) ## run the tests
-	@# Whole files go to a worker, as what a module prepares is costly; the longest ones come first.
-	$(BIN)/python -m pytest -m 'not trust' -n 2 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest -m 'not trust' $(TWO_WORKERS)
 
 trust: $(STAMP) ## run the tests that take minutes: conformance of what ships, guests in a study, kill and resume
-	$(BIN)/python -m pytest -m trust -n 2
+	$(BIN)/python -m pytest -m trust $(TWO_WORKERS)
 
 check: $(STAMP) mutants ## lint, format, types, layers, mutants
 	$(BIN)/ruff check .

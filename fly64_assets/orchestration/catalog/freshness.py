@@ -98,8 +98,8 @@ class Freshness:
         reasons = self._parameter_reasons(item, entry) + self._upstream_reasons(item, entry)
         if not reasons:
             reasons = changed_files(self.data_root / item.folder, entry, sizes_only=self.sizes_only)
-        if not reasons and entry.skip_reason is None:
-            reasons = self._check_faults(item, entry)
+            if entry.skip_reason is None:
+                reasons += self._check_faults(item, entry)
         if reasons:
             return PartitionState(item, "stale", tuple(reasons))
         if entry.skip_reason is not None:
