@@ -41,11 +41,11 @@ def test_the_shipped_network_is_registered():
 
 
 def test_a_foreign_network_trains_beats_its_own_start_and_serves_from_its_bundle(installed, tmp_path):
+    installed(foreign_network.GRADIENT_STEPS)
     options = TrainingOptions(
         network="gradient_steps", stages=4, width=4, epochs=4, groups_per_epoch=32, batch_size=8, learning_rate=1e-2
     )
     task = TrainingTask(write_dataset(tmp_path / "train.npz"), ViewOptions(), 1, tmp_path / "work", {"dose": 1e4})
-    installed(foreign_network.GRADIENT_STEPS)
     trained = train_network(task, options, learns_from="counts")
     bundle = read_bundle(trained.bundle_path)
     assert bundle.manifest.network.builder == "gradient_steps"
@@ -57,9 +57,9 @@ def test_a_foreign_network_trains_beats_its_own_start_and_serves_from_its_bundle
 
 
 def test_a_bundle_whose_network_is_not_installed_is_refused_with_that_sentence(installed, tmp_path):
+    installed(foreign_network.GRADIENT_STEPS)
     options = TrainingOptions(network="gradient_steps", stages=1, width=2, epochs=1, groups_per_epoch=8, batch_size=8)
     task = TrainingTask(write_dataset(tmp_path / "train.npz"), ViewOptions(), 1, tmp_path / "work", {})
-    installed(foreign_network.GRADIENT_STEPS)
     path = train_network(task, options, learns_from="counts").bundle_path
     installed(NETWORKS_OTHER)
     with pytest.raises(BundleError, match=r"network.builder: unknown network 'gradient_steps' \(known: other\)"):
