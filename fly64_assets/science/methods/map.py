@@ -1,6 +1,7 @@
 """Maximum a posteriori reconstruction without a network: quasi-Newton passes over the data, from flat or a result."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
@@ -8,48 +9,104 @@ from fly64_assets.science.methods.record import Estimate, Given, MethodKind
 from fly64_assets.science.options import Options, PositiveInt
 from fly64_assets.science.records import Measurement, Progress
 
+if TYPE_CHECKING:
+    from fly64_assets.science.physics.descent import Descent, Prior
+    from fly64_assets.science.physics.scan_canvas import ScanCanvas
+
+_EDGE_WEIGHT = 2.0
+"""Nats per unit of gradient; for all doses and views, chosen on objects that no table shows (docs/results.md)."""
+
+_SMOOTHNESS_BESIDE_EDGES = 0.05
+
 
 class MapOptions(Options):
-    """The passes over the data."""
+    """The prior, and the passes over the data."""
 
-    passes: PositiveInt = Field(default=20, le=1_000, description="Looks at the data, rejected steps included.")
+    prior: Literal["edges", "smooth"] = Field(
+        default="edges",
+        description="edges: total variation, which keeps them sharp; smooth: a power-law spectrum, 1 / q**2.",
+    )
+    passes: PositiveInt = Field(default=240, le=10_000, description="At most so many looks at the data.")
+    amplitude_passes: int = Field(
+        default=40,
+        ge=0,
+        le=10_000,
+        description="At most so many of these, the first ones, compare amplitudes; the others count photons.",
+    )
+    tolerance: float = Field(
+        default=1e-4,
+        ge=0,
+        lt=1,
+        description="Ends when ten passes lower the objective by less than this fraction; 0: never before the last.",
+    )
     threads: PositiveInt = Field(
         default=1, le=64, description="Results are bit-identical only for equal thread counts."
     )
 
+    def prior_weights(self) -> "Prior":
+        """Weights of the prior's parts."""
+        from fly64_assets.science.physics.descent import Prior
+
+        edges = self.prior == "edges"
+        return Prior(_EDGE_WEIGHT, _SMOOTHNESS_BESIDE_EDGES) if edges else Prior(0.0, 1.0)
+
+    def descent(self) -> "Descent":
+        """The same for the solver."""
+        from fly64_assets.science.physics.descent import Descent
+
+        return Descent(self.prior_weights(), self.passes, self.amplitude_passes, self.tolerance)
+
 
 def reconstruct(measurement: Measurement, options: MapOptions, given: Given) -> Iterator[Estimate]:
-    """Lower the Poisson NLL plus a smoothness prior: an estimate after every pass, the first one being the start.
+    """Lower the deviance of the counts plus the prior: an estimate after every pass, the first one being the start.
+
+    Given a result to start from, it starts from that or from flat, whichever has the lower objective.
 
     Raises:
         ValueError: the start does not lie on the measurement's grid.
     """
-    from fly64_assets.science.methods.quasi_newton import lower_objective
     from fly64_assets.science.physics.scan_canvas import ScanCanvas
     from fly64_assets.science.torch_runtime import limit_threads
 
-    start = given.start if given.start_extended is None else given.start_extended
+    require_start_on_grid(measurement, given)
+    limit_threads(options.threads)
+
+    def passes() -> Iterator[Estimate]:
+        yield from map_passes(ScanCanvas.of(measurement), options, given)
+
+    return passes()
+
+
+def require_start_on_grid(measurement: Measurement, given: Given) -> None:
+    """Refuse a start on another grid.
+
+    Raises:
+        ValueError: it does not lie on the measurement's grid.
+    """
     if given.start is not None and given.start.shape != tuple(measurement.object_shape):
         message = (
             f"the start has shape {given.start.shape}, the measurement's grid is {tuple(measurement.object_shape)}"
         )
         raise ValueError(message)
-    limit_threads(options.threads)
 
-    def passes() -> Iterator[Estimate]:
-        scan = ScanCanvas.of(measurement)
-        canvas = scan.data.flat() if start is None else scan.from_object_grid(start)
-        for done, found in enumerate(lower_objective(scan.data, canvas, options.passes), start=1):
-            given.progress(Progress("reconstruct", done, options.passes, found.value))
-            extended = scan.on_object_grid(found.canvas)
-            yield Estimate.on_grid(extended, measurement.object_shape, step=done, loss=found.value)
 
-    return passes()
+def map_passes(scan: "ScanCanvas", options: MapOptions, given: Given) -> Iterator[Estimate]:
+    """Estimates of the solver on a scan that is laid out already."""
+    from fly64_assets.science.physics.descent import lower_objective, lower_start
+
+    start = given.start if given.start_extended is None else given.start_extended
+    canvas = scan.data.flat()
+    if start is not None:
+        canvas = lower_start(scan.data, [canvas, scan.from_object_grid(start)], options.prior_weights())
+    for done, found in enumerate(lower_objective(scan.data, canvas, options.descent()), start=1):
+        given.progress(Progress("reconstruct", done, options.passes, found.value))
+        extended = scan.on_object_grid(found.canvas)
+        yield Estimate.on_grid(extended, scan.object_shape, step=done, loss=found.value)
 
 
 MAP = MethodKind(
     name="map",
-    meaning="maximum a posteriori on the counts, a smoothness prior and no network",
+    meaning="maximum a posteriori on the counts, an edge-preserving prior and no network",
     options=MapOptions,
     reconstruct=reconstruct,
     may_start_from_a_result=True,

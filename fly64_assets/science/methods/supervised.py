@@ -1,14 +1,19 @@
 """The supervised network: the same family, trained on true patches of the object."""
 
 from collections.abc import Iterator
+from typing import Literal
+
+from pydantic import Field
 
 from fly64_assets.science.methods.learned import apply_bundle
 from fly64_assets.science.methods.record import (
     Estimate,
     Given,
     MethodKind,
+    Place,
     TrainingResult,
     TrainingTask,
+    needs_gridsize,
 )
 from fly64_assets.science.options import TrainingOptions
 from fly64_assets.science.records import Measurement
@@ -16,6 +21,10 @@ from fly64_assets.science.records import Measurement
 
 class SupervisedOptions(TrainingOptions):
     """How the network is built, trained and applied."""
+
+    gridsize: Literal[1, 2] | None = Field(
+        default=None, description="Trained on views of this gridsize alone, skipped elsewhere; null: on any view."
+    )
 
 
 def train(task: TrainingTask, options: SupervisedOptions) -> TrainingResult:
@@ -30,6 +39,11 @@ def reconstruct(measurement: Measurement, options: SupervisedOptions, given: Giv
     return apply_bundle(measurement, options, given)
 
 
+def skip(place: Place, options: SupervisedOptions) -> str | None:
+    """Where the view that it is trained on has another gridsize than the options ask for."""
+    return None if options.gridsize is None else needs_gridsize(options.gridsize)(place, options)
+
+
 SUPERVISED = MethodKind(
     name="supervised",
     meaning="supervised network, trained on the truth",
@@ -38,4 +52,5 @@ SUPERVISED = MethodKind(
     trains="view",
     learns_from="truth",
     train=train,
+    skip=skip,
 )

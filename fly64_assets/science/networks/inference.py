@@ -19,6 +19,9 @@ from fly64_assets.science.torch_runtime import without_gradients
 
 _BATCH_GROUPS = 16
 
+_LIKE_PROBES = 0.98
+"""A probe refined from noisy counts agrees with itself to this; one of another defocus does not."""
+
 
 def read_bundle_for(bundle_path: Path, measurement: Measurement) -> Bundle:
     """A trained bundle that fits a measurement of any scan with its patch size.
@@ -35,6 +38,37 @@ def read_bundle_for(bundle_path: Path, measurement: Measurement) -> Bundle:
         )
         raise ValueError(message)
     return bundle
+
+
+def read_bundle_for_probe(bundle_path: Path, measurement: Measurement) -> Bundle:
+    """A trained bundle whose network was trained through the measurement's own probe.
+
+    Raises:
+        BundleError: the file is no intact bundle.
+        ValueError: the bundle was trained for another patch size or another probe.
+    """
+    bundle = read_bundle_for(bundle_path, measurement)
+    likeness = probe_likeness(bundle.probe, measurement.probe)
+    if likeness < _LIKE_PROBES:
+        message = (
+            f"{bundle_path}: its network was trained for another probe: the two agree to {likeness:.3f}, where "
+            f"{_LIKE_PROBES} is needed and 1 means equal. Train one for this probe"
+        )
+        raise ValueError(message)
+    return bundle
+
+
+def probe_likeness(a: ProbeModes, b: ProbeModes) -> float:
+    """How alike two probes are whatever their scale and phase, 0 to 1; 0 for unequal numbers of modes.
+
+    >>> probe = np.ones((1, 4, 4), np.complex64)
+    >>> round(probe_likeness(probe, 3j * probe), 6), probe_likeness(probe, np.zeros_like(probe))
+    (1.0, 0.0)
+    """
+    if a.shape != b.shape:
+        return 0.0
+    energy = float(np.vdot(a, a).real * np.vdot(b, b).real)
+    return abs(complex(np.vdot(a, b))) / energy**0.5 if energy > 0 else 0.0
 
 
 def estimate_objects(

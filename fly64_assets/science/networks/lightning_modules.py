@@ -178,8 +178,8 @@ class MovingAverage(Callback):
 class History(Callback):
     """Keeps one row per epoch and the best weights, and ends training on a plateau."""
 
-    def __init__(self, average: MovingAverage, options: TrainingOptions) -> None:
-        self._average, self._options = average, options
+    def __init__(self, average: MovingAverage, patience: int) -> None:
+        self._average, self._patience = average, patience
         self.rows: list[dict[str, float | int]] = []
         self.best_loss = float("inf")
         self.best_epoch = 0
@@ -207,7 +207,7 @@ class History(Callback):
         if row["validation_loss"] < self.best_loss:
             self.best_loss, self.best_epoch = row["validation_loss"], trainer.current_epoch + 1
             self.best_weights = self._average.weights()
-        if trainer.current_epoch + 1 - self.best_epoch >= self._options.patience:
+        if trainer.current_epoch + 1 - self.best_epoch >= self._patience:
             trainer.should_stop = True
 
     def state_dict(self) -> dict[str, Any]:

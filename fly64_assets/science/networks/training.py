@@ -105,7 +105,7 @@ class TrainingJob:
         module = self.module(data.batches_per_epoch)
         initial = {name: value.clone() for name, value in module.network.state_dict().items()}
         average = MovingAverage()
-        history = History(average, self.options)
+        history = History(average, self.options.patience)
         stage = f"train {self.task.provenance.get('method', self.options.network)}"
         reports = Reports(history, self.options.epochs, stage, self.task.progress)
         with quiet_lightning(), interrupts_kept():

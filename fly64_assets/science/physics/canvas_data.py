@@ -9,7 +9,13 @@ from jaxtyping import Complex64, Float
 from fly64_assets.science.arrays import ProbeModes
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, back_fields, far_fields, summed_intensity
 from fly64_assets.science.physics.lift import SpectralLift, mirror_coupling
-from fly64_assets.science.physics.likelihood import BACKGROUND_COUNTS, half_deviance, poisson_score
+from fly64_assets.science.physics.likelihood import (
+    BACKGROUND_COUNTS,
+    POISSON,
+    Deviance,
+    half_deviance,
+    poisson_score,
+)
 from fly64_assets.science.physics.probe import lit_margin_px
 
 _DARK_FLOOR = 0.2
@@ -132,6 +138,22 @@ class CanvasData:
                 continue
             deviance += float(half_deviance(scale * intensity + BACKGROUND_COUNTS, counts))
         return Pass(score, deviance if valued else float("nan"), judged_score)
+
+    @torch.no_grad()
+    def compare(
+        self, canvas: Complex64[torch.Tensor, "groups H W"], deviance: Deviance = POISSON
+    ) -> tuple[float, Complex64[torch.Tensor, "groups H W"]]:
+        """One pass over the data for a solver: the deviance of all counts in nats, and its score on the canvas."""
+        score = torch.zeros_like(canvas)
+        total = 0.0
+        squared_scale = self.squared_scale[..., None]
+        for part in self.parts:
+            fields = far_fields(part.grid.gather(canvas), self.probe)
+            expected = summed_intensity(fields).mul_(squared_scale).add_(BACKGROUND_COUNTS)
+            factor, value = deviance.compare(expected, part.counts())
+            score += self._back(part.grid, fields.mul_(factor[:, :, None]))
+            total += float(value)
+        return total, score
 
     def _back(self, grid: PatchGrid, fields: torch.Tensor) -> torch.Tensor:
         return grid.scatter(back_fields(fields, self.probe))

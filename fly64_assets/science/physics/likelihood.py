@@ -3,6 +3,9 @@
 It leaves out ``log(counts!)``, which no reconstruction can change: differences between reconstructions are exact.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Complex64, Float
 
@@ -57,3 +60,38 @@ def poisson_score(
         squared_scale: expected counts are ``squared_scale * intensity + BACKGROUND_COUNTS``.
     """
     return (counts / (squared_scale * intensity + BACKGROUND_COUNTS) - 1)[:, :, None] * fields
+
+
+@dataclass(frozen=True)
+class Deviance:
+    """How far counts lie from their expectation, as solvers lower it.
+
+    Attributes:
+        name: of the noise model.
+        compare: ``(expected, counts)`` to the factor that turns far fields into the score, and the summed deviance
+            in nats, a scalar tensor. Both deviances have the same curvature where counts meet their expectation.
+    """
+
+    name: str
+    compare: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, torch.Tensor]]
+
+
+def _compare_poisson(expected: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    ratio = counts / expected
+    # Zero counts leave zero times a finite logarithm; xlogy says the same at twice the time.
+    terms = torch.log(ratio.clamp(min=_TINY)).mul_(counts).sub_(counts).add_(expected)
+    return ratio.sub_(1), terms.sum()
+
+
+def _compare_amplitudes(expected: torch.Tensor, counts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    factor = torch.div(counts, expected).sqrt_().sub_(1).mul_(2)
+    return factor, factor.square().mul_(expected).sum() / 2
+
+
+_TINY = 1e-30
+
+POISSON = Deviance("poisson", _compare_poisson)
+"""Half the Poisson deviance: the negative log-likelihood above that of a perfect fit."""
+
+AMPLITUDE = Deviance("amplitude", _compare_amplitudes)
+"""``2 (sqrt(counts) - sqrt(expected))**2``: Gaussian noise of amplitudes, fewer false minima far from the truth."""

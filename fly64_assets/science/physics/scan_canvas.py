@@ -13,7 +13,7 @@ from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, P
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_frame, to_fft_order
 from fly64_assets.science.records import Measurement
 
-_PART_PATTERNS = 128
+_PART_PATTERNS = 32
 
 _HELD_BYTES = 256 * 2**20
 """Counts of a scan up to this size are read once and held; those of a larger one are read anew in every pass."""
