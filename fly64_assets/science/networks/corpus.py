@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float32
+from jaxtyping import Float32, Float64
 
 from fly64_assets.science.arrays import ComplexObject, PositionsXY, ProbeModes
 from fly64_assets.science.networks.correction import Correction, corrected_by
@@ -100,7 +100,7 @@ def draw_scan(probe: ProbeModes, positions_xy_px: PositionsXY, plan: CorpusPlan,
     return Drawn(measurement, drawn.object, drawn.textures, dose, overlap)
 
 
-def _window(positions_xy_px: PositionsXY, size: int, rng: np.random.Generator) -> PositionsXY:
+def _window(positions_xy_px: PositionsXY, size: int, rng: np.random.Generator) -> Float64[np.ndarray, "inside 2"]:
     """Positions of a random part of the scan, mirrored or not along either axis."""
     low, high = positions_xy_px.min(axis=0), positions_xy_px.max(axis=0)
     side = np.minimum(rng.uniform(*_WINDOW, 2) * size, high - low)

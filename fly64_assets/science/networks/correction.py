@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
-from jaxtyping import Complex64, Float
+from jaxtyping import Complex64, Float, Shaped
 from torch import nn
 
 from fly64_assets.science.networks.evidence import FEATURES, Evidence
@@ -105,8 +105,8 @@ class Correction(nn.Module):
 
 
 def _within(
-    canvas: Complex64[torch.Tensor, "groups H W"], inner: Complex64[torch.Tensor, "groups h w"], margin_px: int
-) -> Complex64[torch.Tensor, "groups H W"]:
+    canvas: Shaped[torch.Tensor, "groups H W"], inner: Shaped[torch.Tensor, "groups h w"], margin_px: int
+) -> Shaped[torch.Tensor, "groups H W"]:
     """The canvas with its inner part replaced."""
     whole = canvas.clone()
     rows, columns = canvas.shape[-2:]

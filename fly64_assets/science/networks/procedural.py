@@ -88,7 +88,7 @@ def _leaves(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     image = np.full(shape, 0.5)
     smallest, largest = rng.uniform(1.5, 6), rng.uniform(0.1, 0.4) * min(shape)
     power = rng.uniform(1.5, 3.2)
-    corners = rng.choice((0, 3, 4, 5, 6, 8))
+    corners = int(rng.choice((0, 3, 4, 5, 6, 8)))
     shaded = rng.random() < 0.4
     layers = rng.uniform(0.7, 3)
     covered, area = 0.0, shape[0] * shape[1]
@@ -164,7 +164,7 @@ def _grating(shape: Shape, rng: np.random.Generator) -> np.ndarray:
     angle, period = rng.uniform(0, np.pi), np.exp(rng.uniform(np.log(4), np.log(50)))
     along = np.cos(angle) * x + np.sin(angle) * y
     along = along * (1 + rng.uniform(-0.3, 0.3) * along / max(shape)) + rng.uniform(0, 4) * power_law_noise(
-        shape, rng, 3
+        shape, rng, 3.0
     )
     wave = np.sin(2 * np.pi * along / period + rng.uniform(0, 6))
     return wave if rng.random() < 0.4 else (wave > rng.uniform(-0.6, 0.6)).astype(float)
