@@ -129,12 +129,15 @@ def _described(estimate: Estimate, measurement: Measurement) -> dict[str, Any]:
     faults = _faults("object", estimate.object, measurement.object_shape)
     if estimate.probe is not None:
         faults += _faults("probe", estimate.probe, measurement.probe.shape)
+    if estimate.error is not None and estimate.error.shape != tuple(measurement.object_shape):
+        faults.append(f"error has shape {estimate.error.shape}, expected {tuple(measurement.object_shape)}")
     return {
         "step": estimate.step,
         "loss": None if estimate.loss is None else repr(float(estimate.loss)),
         "cpu_seconds": estimate.cpu_seconds,
         "object": _digest(estimate.object),
         "probe": None if estimate.probe is None else _digest(estimate.probe),
+        "error": None if estimate.error is None else _digest(estimate.error),
         "extended": None if estimate.extended is None else _digest(estimate.extended),
         "faults": faults,
     }

@@ -26,7 +26,16 @@ from fly64_assets.science.methods.record import Place as ViewPlace
 from fly64_assets.science.options import Options, ViewOptions
 from fly64_assets.science.registry import RegistryError
 
-SMALL = {"epochs": 2, "passes": 4, "groups_per_epoch": 32, "stages": 2, "width": 8}
+SMALL = {
+    "epochs": 2,
+    "passes": 4,
+    "groups_per_epoch": 32,
+    "stages": 2,
+    "width": 8,
+    "scans": 10,
+    "batches_per_epoch": 3,
+    "passes_between": 2,
+}
 """Options that make a trial short, for kinds that have them and unless others are given."""
 
 _SIDE_BY_SIDE = 2

@@ -15,6 +15,9 @@ ObjectPatches = Complex64[np.ndarray, "n N N"]
 ComplexObject = Complex64[np.ndarray, "H W"]
 ExtendedObject = Complex64[np.ndarray, "extended_H extended_W"]
 """An object with further rows and columns beyond the end of its grid."""
+ErrorMap = Float32[np.ndarray, "H W"]
+"""Predicted error of each pixel of an object, ``sqrt(E |estimate - truth|^2)``; infinite where it is unknown."""
+
 ProbeModes = Complex64[np.ndarray, "modes N N"]
 """Incoherent probe modes; a fully coherent probe has one."""
 

@@ -14,6 +14,7 @@ import numpy as np
 from fly64_assets.science.arrays import (
     Amplitude,
     ComplexObject,
+    ErrorMap,
     ExtendedObject,
     ObjectPatches,
     PositionsXY,
@@ -167,6 +168,7 @@ class Reconstruction:
         counts_scale: s, so that expected counts can be computed from the file alone.
         extended: the object with further rows and columns at the end of the grid, for a method that starts from it;
             None if there are none.
+        error: what the method predicts to be wrong with each pixel; None if it predicts nothing.
         snapshots: what an iterative solver had on its way, earliest first, if it was asked to keep it; each with
             the losses and the CPU time until then.
     """
@@ -184,6 +186,7 @@ class Reconstruction:
     detector_distance_m: float = 1.0
     comments: str = ""
     extended: ExtendedObject | None = None
+    error: ErrorMap | None = None
     snapshots: tuple["Reconstruction", ...] = ()
 
 

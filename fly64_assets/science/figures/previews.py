@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float64
 from matplotlib.axes import Axes
 from matplotlib.collections import EllipseCollection
+from matplotlib.figure import Figure
 
 from fly64_assets.science.arrays import ComplexObject, PositionsXY
 from fly64_assets.science.figures.drawing import (
@@ -163,7 +164,7 @@ def loss_curve(history: Sequence[Mapping[str, Any]]) -> bytes:
 
 
 def reconstruction_preview(reconstructions: Mapping[str, Reconstruction]) -> bytes:
-    """Phase (top) and amplitude (bottom) of each reconstruction over the scanned region, at most five in a row.
+    """Phase, amplitude and, where it is predicted, error of each reconstruction over the scanned region, five in a row.
 
     Each panel has its own scale: a preview shows structure; ``comparison_figure`` compares.
 
@@ -175,25 +176,43 @@ def reconstruction_preview(reconstructions: Mapping[str, Reconstruction]) -> byt
     """
     n_columns = min(max(len(reconstructions), 1), MAX_PREVIEW_COLUMNS)
     n_blocks = max(1, math.ceil(len(reconstructions) / MAX_PREVIEW_COLUMNS))
+    n_parts = 3 if any(each.error is not None for each in reconstructions.values()) else 2
     shapes = [(r.stop - r.start, c.stop - c.start) for r, c in map(_scanned_region, reconstructions.values())]
     aspect = max((rows / columns for rows, columns in shapes), default=1.0)
-    figure = new_figure(2.5 * n_columns, 2 * n_blocks * (min(1.75 * aspect, 4.0) + 0.55))
-    panels = figure.subplots(2 * n_blocks, n_columns, squeeze=False)
-    for axes in panels[-2:, (len(reconstructions) - 1) % MAX_PREVIEW_COLUMNS + 1 :].ravel() if reconstructions else ():
-        axes.set_axis_off()
+    figure = new_figure(2.5 * n_columns, n_parts * n_blocks * (min(1.75 * aspect, 4.0) + 0.55))
+    panels = figure.subplots(n_parts * n_blocks, n_columns, squeeze=False)
     if not reconstructions:
         style_axes(panels[0, 0], "nothing was reconstructed")
+        for axes in panels[1:].ravel():
+            axes.set_axis_off()
+    for index in range(len(reconstructions), n_blocks * n_columns if reconstructions else 0):
+        block, column = divmod(index, n_columns)
+        for axes in panels[n_parts * block : n_parts * (block + 1), column]:
+            axes.set_axis_off()
     for index, (title, reconstruction) in enumerate(reconstructions.items()):
         block, column = divmod(index, MAX_PREVIEW_COLUMNS)
-        rows, columns = _scanned_region(reconstruction)
-        crop = reconstruction.object[rows, columns]
-        origin = (rows.start, columns.start)
-        phase_axes, amplitude_axes = panels[2 * block : 2 * block + 2, column]
-        drawn = show_image(phase_axes, centred_phase(crop), title=title, origin_yx_px=origin)
-        add_colour_bar(figure, drawn, phase_axes, "rad")
-        drawn = show_image(amplitude_axes, np.abs(crop), colour_map="gray", origin_yx_px=origin)
-        add_colour_bar(figure, drawn, amplitude_axes, "amplitude")
+        _draw_parts(figure, list(panels[n_parts * block : n_parts * (block + 1), column]), title, reconstruction)
     return to_png(figure, max_bytes=PREVIEW_MAX_BYTES)
+
+
+def _draw_parts(figure: Figure, panels: Sequence[Axes], title: str, reconstruction: Reconstruction) -> None:
+    """Phase, amplitude and error, one below the other; an error that is not predicted leaves its place empty."""
+    rows, columns = _scanned_region(reconstruction)
+    crop, origin = reconstruction.object[rows, columns], (rows.start, columns.start)
+    drawn = show_image(panels[0], centred_phase(crop), title=title, origin_yx_px=origin)
+    add_colour_bar(figure, drawn, panels[0], "rad")
+    drawn = show_image(panels[1], np.abs(crop), colour_map="gray", origin_yx_px=origin)
+    add_colour_bar(figure, drawn, panels[1], "amplitude")
+    if len(panels) == 2:
+        return
+    if reconstruction.error is None:
+        panels[2].set_axis_off()
+        return
+    error = reconstruction.error[rows, columns]
+    known = np.isfinite(error)
+    shown = np.where(known, error, error[known].max() if known.any() else 0.0)
+    drawn = show_image(panels[2], shown, colour_map="magma", origin_yx_px=origin)
+    add_colour_bar(figure, drawn, panels[2], "predicted error")
 
 
 def _scanned_region(reconstruction: Reconstruction) -> tuple[slice, slice]:

@@ -58,6 +58,8 @@ def write_product(path: Path, reconstruction: Reconstruction) -> None:
         put(file, "loss_epochs", np.array(reconstruction.loss_epochs, np.int64))
         put(file, "loss_values", np.array(reconstruction.loss_values, np.float64))
         put(file, "fly64_positions_xy_px", reconstruction.positions_xy_px)
+        if reconstruction.error is not None:
+            put(file, "fly64_object_error", reconstruction.error)
         if reconstruction.extended is not None:
             rows, columns = reconstruction.object.shape
             put(file, "fly64_rows_beyond", reconstruction.extended[rows:])
@@ -112,6 +114,7 @@ def read_product(path: Path) -> Reconstruction:
             detector_distance_m=float(attrs.get("detector_object_distance_m", np.nan)),
             comments=str(attrs.get("comments", "")),
             extended=_extended(file, obj),
+            error=_error(file, obj),
         )
 
 
@@ -124,6 +127,17 @@ def _extended(file: h5py.File, object: np.ndarray) -> np.ndarray | None:
         message = f"{file.filename}: fly64_rows_beyond and fly64_columns_beyond do not fit the object {object.shape}"
         raise ForeignFileError(message)
     return np.vstack([np.hstack([object, columns]), rows]).astype(np.complex64)
+
+
+def _error(file: h5py.File, object: np.ndarray) -> np.ndarray | None:
+    """The predicted error of each pixel, if the file says."""
+    if "fly64_object_error" not in file:
+        return None
+    error = get_array(file, "fly64_object_error", rank=2).astype(np.float32)
+    if error.shape != object.shape:
+        message = f"{file.filename}: fly64_object_error has shape {error.shape}, the object {object.shape}"
+        raise ForeignFileError(message)
+    return error
 
 
 def _object(file: h5py.File) -> np.ndarray:

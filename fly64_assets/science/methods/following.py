@@ -84,6 +84,7 @@ def follow(
             cpu_seconds=float("nan") if estimate.cpu_seconds is None else estimate.cpu_seconds,
             comments=f"{kind.name}, step {estimate.step}, seed {given.seed}",
             extended=estimate.extended if whole else None,
+            error=estimate.error if whole else None,
         )
 
     return Followed(

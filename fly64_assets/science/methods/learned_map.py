@@ -109,7 +109,8 @@ def reconstruct(measurement: Measurement, options: LearnedOptions, given: Given)
         for done, step in enumerate(found, start=estimate.step + 1):
             given.progress(Progress("correct", done, options.passes))
             extended = scan.on_object_grid(step.canvas)
-            yield Estimate.on_grid(extended, measurement.object_shape, step=done, loss=step.value)
+            error = None if step.error is None else scan.error_on_object_grid(step.error)
+            yield Estimate.on_grid(extended, measurement.object_shape, step=done, loss=step.value, error=error)
 
     return passes()
 

@@ -15,7 +15,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fly64_assets.science.arrays import ComplexObject, ExtendedObject, ProbeModes
+from fly64_assets.science.arrays import ComplexObject, ErrorMap, ExtendedObject, ProbeModes
 from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
 from fly64_assets.science.options import Options, ViewOptions
 from fly64_assets.science.records import Measurement, ProgressListener, ignore_progress
@@ -39,6 +39,7 @@ class Estimate:
         extended: the object with further rows and columns at the end of the grid, which the method estimated too
             because its canvas sticks out there; None if it does not. Nothing lights them, and nothing but a method
             that starts from the result reads them: without them it would start from another canvas.
+        error: what the method predicts to be wrong with each pixel; None if it predicts nothing.
     """
 
     object: ComplexObject
@@ -47,16 +48,23 @@ class Estimate:
     probe: ProbeModes | None = None
     cpu_seconds: float | None = None
     extended: ExtendedObject | None = None
+    error: ErrorMap | None = None
 
     @classmethod
     def on_grid(
-        cls, extended: ExtendedObject, object_shape: tuple[int, int], *, step: int, loss: float | None = None
+        cls,
+        extended: ExtendedObject,
+        object_shape: tuple[int, int],
+        *,
+        step: int,
+        loss: float | None = None,
+        error: ErrorMap | None = None,
     ) -> "Estimate":
-        """An object that may extend beyond the end of the grid, cut to the grid."""
+        """An object that may extend beyond the end of the grid, cut to the grid; ``error`` lies on the grid."""
         rows, columns = object_shape
         if extended.shape == (rows, columns):
-            return cls(extended, step, loss)
-        return cls(np.ascontiguousarray(extended[:rows, :columns]), step, loss, extended=extended)
+            return cls(extended, step, loss, error=error)
+        return cls(np.ascontiguousarray(extended[:rows, :columns]), step, loss, extended=extended, error=error)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -26,6 +26,7 @@ _MULTIPLE = 16
 
 _LARGEST_CHANGE = 6.0
 _LOG_ERROR_REACH = 4.0
+CALIBRATION_KNOTS = 16
 
 
 class Corrected(NamedTuple):
@@ -79,9 +80,14 @@ def _conv(inputs: int, outputs: int, size: int = 3) -> nn.Sequential:
 class Correction(nn.Module):
     """One correction of an estimate."""
 
+    log_error_at: torch.Tensor
+    log_error_added: torch.Tensor
+
     def __init__(self, width: int) -> None:
         super().__init__()
         self.net = DeepUNet(FEATURES, _OUTPUTS, width)
+        self.register_buffer("log_error_at", torch.linspace(-9, 1, CALIBRATION_KNOTS))
+        self.register_buffer("log_error_added", torch.zeros(CALIBRATION_KNOTS))
 
     def forward(
         self,
@@ -100,8 +106,31 @@ class Correction(nn.Module):
         answer = symmetry.revert(self.net(evidence.features(symmetry)).float())
         unit = evidence.unit
         bounded = _LARGEST_CHANGE * torch.tanh(answer[:, :2] / _LARGEST_CHANGE) * unit[:, None]
-        log_error = _LOG_ERROR_REACH * torch.tanh(answer[:, 2] / _LOG_ERROR_REACH)
-        return Corrected(evidence.canvas + torch.complex(bounded[:, 0], bounded[:, 1]), unit * torch.exp(log_error))
+        log_error = torch.log(unit) + _LOG_ERROR_REACH * torch.tanh(answer[:, 2] / _LOG_ERROR_REACH)
+        error = torch.exp(log_error + self._added(log_error))
+        return Corrected(evidence.canvas + torch.complex(bounded[:, 0], bounded[:, 1]), error)
+
+    def _added(self, log_error: torch.Tensor) -> torch.Tensor:
+        """What the calibration adds, linear between its knots and constant beyond them."""
+        knots, added = self.log_error_at, self.log_error_added
+        upper = torch.searchsorted(knots, log_error.detach().contiguous()).clamp(1, len(knots) - 1)
+        low, high = knots[upper - 1], knots[upper]
+        share = ((log_error.detach() - low) / (high - low)).clamp(0, 1)
+        return torch.lerp(added[upper - 1], added[upper], share)
+
+    def calibrate(self, log_error: torch.Tensor, squared: torch.Tensor) -> None:
+        """Let predicted errors agree with measured ones, on scans that the correction was not trained on.
+
+        Args:
+            log_error: logarithms of the predicted errors of many pixels, uncalibrated.
+            squared: their measured squared errors.
+        """
+        order = torch.argsort(log_error)
+        bins = zip(log_error[order].chunk(CALIBRATION_KNOTS), squared[order].chunk(CALIBRATION_KNOTS), strict=True)
+        found = [(float(log.mean()), float(0.5 * torch.log(square.mean()))) for log, square in bins]
+        knots = torch.tensor([log for log, _ in found]) + 1e-5 * torch.arange(len(found))  # strictly ascending
+        self.log_error_at.copy_(knots)
+        self.log_error_added.copy_(torch.tensor([measured - log for log, measured in found]))
 
 
 def _within(

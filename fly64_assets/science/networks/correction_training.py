@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Complex64, Float
 from torch import nn
 
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
@@ -173,6 +173,17 @@ def evidence_of(crops: Crops) -> Evidence:
     return Evidence(canvas, newton, plain, parts[:, 6])
 
 
+def truth_of(crops: Crops) -> Complex64[torch.Tensor, "b h w"]:
+    """The true object of each crop."""
+    return torch.complex(crops.truth[:, 0], crops.truth[:, 1])
+
+
+def lit_of(crops: Crops) -> Float[torch.Tensor, "b h w"]:
+    """1 where a crop is judged, 0 elsewhere."""
+    photons = crops.evidence[:, 6]
+    return (photons > _LIT_SHARE * photons.flatten(1).median(dim=1).values[:, None, None]).float()
+
+
 class CorrectionLoss(NamedTuple):
     """What is lowered.
 
@@ -188,9 +199,7 @@ class CorrectionLoss(NamedTuple):
 
 def correction_loss(found: Corrected, crops: Crops) -> CorrectionLoss:
     """Compare corrected crops with the truth, where photons fell, up to one global phase."""
-    truth = torch.complex(crops.truth[:, 0], crops.truth[:, 1])
-    photons = crops.evidence[:, 6]
-    lit = (photons > _LIT_SHARE * photons.flatten(1).median(dim=1).values[:, None, None]).float()
+    truth, lit = truth_of(crops), lit_of(crops)
     turned = found.canvas * _phase_between(found.canvas, truth, lit)
     distance = (turned - truth).abs()
     absolute = _mean(distance, lit) / crops.phase_range
@@ -230,6 +239,19 @@ def _ssim(image: torch.Tensor, truth: torch.Tensor, data_range: torch.Tensor) ->
     c1, c2 = ((k * data_range.clamp(min=1e-3)[:, None, None]) ** 2 for k in (0.01, 0.03))
     similar = (2 * a * t + c1) * (2 * (at - a * t) + c2)
     return similar / ((a * a + t * t + c1) * ((aa - a * a) + (tt - t * t) + c2))
+
+
+def calibrate(correction: Correction, held_out: Iterable[Crops]) -> None:
+    """Let the errors that a trained correction predicts agree with those that it leaves on held-out scans."""
+    logs, squares = [], []
+    with torch.inference_mode():
+        for crops in held_out:
+            found = correction.correct(evidence_of(crops))
+            truth, lit = truth_of(crops), lit_of(crops)
+            turned = found.canvas * _phase_between(found.canvas, truth, lit)
+            logs.append(torch.log(found.error)[lit > 0])
+            squares.append((turned - truth).abs().square()[lit > 0])
+        correction.calibrate(torch.cat(logs), torch.cat(squares))
 
 
 class CorrectionModule(LightningModule):
@@ -346,6 +368,8 @@ class _Training:
                     f"corpus, {rounds} corrected", self._corpus.advance(rounds, before, self._plan.passes_between)
                 )
             fits.append(self._fit(rounds, stage))
+        last_stage = _corrections(network)[-1]
+        calibrate(last_stage, CorpusData(self._corpus, self._plan.rounds - 1, self._plan).val_dataloader())
         weights = network.state_dict()
         first, last = fits[0], fits[-1]
         verdicts = weight_verdicts(initial, weights) | {

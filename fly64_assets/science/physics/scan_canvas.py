@@ -5,10 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from jaxtyping import Complex64
+from jaxtyping import Complex64, Float
 from scipy.fft import next_fast_len
 
-from fly64_assets.science.arrays import ExtendedObject
+from fly64_assets.science.arrays import ErrorMap, ExtendedObject
 from fly64_assets.science.physics.canvas_data import CanvasData, CanvasOptics, Part
 from fly64_assets.science.physics.diffraction_torch import PatchGrid, canvas_frame, to_fft_order
 from fly64_assets.science.records import Measurement
@@ -65,6 +65,13 @@ class ScanCanvas:
         whole = np.ones(self.extended_shape, np.complex64)
         whole[self.rows, self.columns] = canvas[0].cpu().numpy()
         return whole
+
+    def error_on_object_grid(self, error: Float[torch.Tensor, "1 h w"]) -> ErrorMap:
+        """Predicted errors of the canvas on the object grid; infinite outside the canvas."""
+        whole = np.full(self.extended_shape, np.inf, np.float32)
+        whole[self.rows, self.columns] = error[0].cpu().numpy()
+        rows, columns = self.object_shape
+        return np.ascontiguousarray(whole[:rows, :columns])
 
     def from_object_grid(self, object: ExtendedObject) -> Complex64[torch.Tensor, "1 h w"]:
         """The canvas of an object: the inverse of :meth:`on_object_grid`; 1 where the object does not reach.

@@ -1,3 +1,4 @@
+import dataclasses
 import io
 
 import numpy as np
@@ -60,6 +61,18 @@ def test_view_preview_shows_which_positions_are_kept() -> None:
     assert figures.view_preview(SCAN.object, SCAN.positions_xy_px, KEPT, 12.0) != figures.view_preview(
         SCAN.object, SCAN.positions_xy_px, fewer, 12.0
     )
+
+
+def test_a_predicted_error_stands_below_phase_and_amplitude() -> None:
+    plain = made_up_reconstruction("any")
+    error = np.full(plain.object.shape, np.inf, np.float32)
+    error[20:-20, 20:-20] = 0.1
+    predicted = dataclasses.replace(plain, error=error)
+    two, three = (
+        Image.open(io.BytesIO(figures.reconstruction_preview(shown)))
+        for shown in ({"a": plain, "b": plain}, {"a": plain, "b": predicted})
+    )
+    assert three.size[1] / three.size[0] == pytest.approx(1.5 * two.size[1] / two.size[0], rel=0.02)
 
 
 def test_many_reconstructions_stand_in_rows_of_five() -> None:

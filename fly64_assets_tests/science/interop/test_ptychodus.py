@@ -54,6 +54,18 @@ def test_what_lies_beyond_the_grid_survives_bit_for_bit_beside_the_object(tmp_pa
         read_product(tmp_path / "a.h5")
 
 
+def test_a_predicted_error_survives_and_one_that_does_not_fit_is_refused(tmp_path, reconstruction):
+    error = np.linspace(0, 1, reconstruction.object.size, dtype=np.float32).reshape(reconstruction.object.shape)
+    error[0, 0] = np.inf
+    write_product(tmp_path / "a.h5", dataclasses.replace(reconstruction, error=error))
+    assert np.array_equal(read_product(tmp_path / "a.h5").error, error)
+    with h5py.File(tmp_path / "a.h5", "r+") as file:
+        del file["fly64_object_error"]
+        file["fly64_object_error"] = error[1:]
+    with pytest.raises(ForeignFileError, match="fly64_object_error has shape"):
+        read_product(tmp_path / "a.h5")
+
+
 def test_a_network_has_no_losses(tmp_path, reconstruction):
     bare = dataclasses.replace(reconstruction, loss_epochs=(), loss_values=(), comments="")
     write_product(tmp_path / "a.h5", bare)

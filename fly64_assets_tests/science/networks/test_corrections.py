@@ -157,6 +157,22 @@ def test_the_error_that_describes_itself_best_is_the_true_one():
     assert min(losses, key=losses.get) == 0.1
 
 
+def test_calibrated_errors_agree_with_measured_ones():
+    """Predictions that are off by a factor which depends on the prediction itself."""
+    generator = torch.Generator().manual_seed(0)
+    log_error = torch.empty(40_000).uniform_(-5, -1, generator=generator)
+    true = torch.exp(0.7 * log_error - 0.4)
+    squared = true.square() * -torch.log(torch.rand(40_000, generator=generator))
+    correction = Correction(4)
+    correction.calibrate(log_error, squared)
+    calibrated = torch.exp(log_error + correction._added(log_error))
+    for low, high in ((-4.5, -4), (-3.5, -3), (-2.5, -2), (-2, -1.5)):
+        inside = (log_error > low) & (log_error < high)
+        assert float(squared[inside].mean().sqrt() / calibrated[inside].square().mean().sqrt()) == pytest.approx(
+            1, abs=0.08
+        )
+
+
 def test_training_leaves_a_bundle_that_reads_back_and_a_curve(trained):
     bundle = read_bundle(trained.bundle_path)
     assert bundle.manifest.network.builder == "map_corrections"
@@ -201,6 +217,9 @@ def test_it_reconstructs_map_and_then_corrects(trained):
         assert np.array_equal(ours.object, theirs.object)
     assert len(found) == len(classical) + 1 + OPTIONS.passes_between + 1
     assert found[-1].loss is None
+    assert found[-1].error.shape == measurement.object_shape
+    assert np.isfinite(found[-1].error).any()
+    assert all(estimate.error is None for estimate in found[: len(classical)])
     assert [estimate.step for estimate in found] == list(range(1, len(found) + 1))
 
 
