@@ -341,7 +341,7 @@ def test_a_failed_partition_is_named_the_others_go_on_and_a_diverged_method_stan
     root = tmp_path / "root"
     variables = with_packages(install(tmp_path, "misbehaving"), environment(root))
     variables |= {"FLY64_STUDY": str(tmp_path / "broken.yaml")}
-    command = [sys.executable, "-m", "fly64_assets.cli", "study"]
+    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--views", "baseline,dense"]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 1
     assert "FAILED reconstruction/picky[1000|baseline]" in result.stdout
