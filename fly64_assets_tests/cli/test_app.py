@@ -3,40 +3,19 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 import pytest
 
-from fly64_assets.cli import main
 from fly64_assets.science.options import DoseOptions, SplitOptions
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.study import load_study
+from fly64_assets_tests.cli.in_process import fly64
 
-Fly64 = Callable[..., subprocess.CompletedProcess[str]]
 COMMANDS = ("study", "verify", "validate", "import", "export", "inspect", "methods", "environment", "bench")
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
-
-
-@pytest.fixture
-def fly64(capsys: pytest.CaptureFixture[str]) -> Fly64:
-    """The command in this process: its imports take longer than what it is asked here."""
-
-    def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-        kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLY64_", "DAGSTER_"))}
-        with (
-            patch.dict(os.environ, {**kept, **variables}, clear=True),
-            patch.object(sys, "argv", ["fly64", *arguments]),
-            pytest.raises(SystemExit) as ended,
-        ):
-            sys.exit(main())
-        printed = capsys.readouterr()
-        return subprocess.CompletedProcess(arguments, ended.value.code or 0, printed.out, printed.err)
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +29,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_explains_itself_with_an_example(fly64: Fly64, command: str) -> None:
+def test_every_command_explains_itself_with_an_example(command: str) -> None:
     result = fly64(command, "--help")
     assert result.returncode == 0
     assert "Example: " in result.stdout
@@ -70,7 +49,7 @@ def test_every_command_explains_itself_with_an_example(fly64: Fly64, command: st
     ],
 )
 def test_a_refused_request_is_one_clear_line_and_no_traceback(
-    fly64: Fly64, arguments: tuple[str, ...], message: str, tmp_path: Path
+    arguments: tuple[str, ...], message: str, tmp_path: Path
 ) -> None:
     result = fly64(*arguments, FLY64_DATA_ROOT=str(tmp_path / "root"))
     assert result.returncode != 0
@@ -87,9 +66,7 @@ def older_root(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [("study",), ("study", "--dry-run"), ("verify",), ("environment",)])
-def test_a_data_root_of_an_older_version_is_refused_in_one_line(
-    fly64: Fly64, arguments: tuple[str, ...], older_root: Path
-) -> None:
+def test_a_data_root_of_an_older_version_is_refused_in_one_line(arguments: tuple[str, ...], older_root: Path) -> None:
     result = fly64(*arguments, "--study", str(TINY), FLY64_DATA_ROOT=str(older_root))
     assert result.returncode == 1
     assert result.stdout == ""
@@ -119,7 +96,7 @@ def test_dagster_too_refuses_it_without_a_traceback(named: str, older_root: Path
     assert "Traceback" not in result.stderr
 
 
-def test_validate_judges_a_dataset(fly64: Fly64, dataset: Path, tmp_path: Path) -> None:
+def test_validate_judges_a_dataset(dataset: Path, tmp_path: Path) -> None:
     assert "follows DATA-001" in fly64("validate", str(dataset)).stdout
     broken = tmp_path / "broken.npz"
     np.savez(broken, diffraction=np.ones((2, 8, 8)))
@@ -129,7 +106,7 @@ def test_validate_judges_a_dataset(fly64: Fly64, dataset: Path, tmp_path: Path) 
 
 
 @pytest.mark.parametrize("ending", [".h5", ".cxi"])
-def test_a_dataset_goes_out_and_comes_back(fly64: Fly64, dataset: Path, tmp_path: Path, ending: str) -> None:
+def test_a_dataset_goes_out_and_comes_back(dataset: Path, tmp_path: Path, ending: str) -> None:
     out = tmp_path / f"scan{ending}"
     written = fly64("export", str(dataset), str(out))
     assert written.returncode == 0, written.stderr
@@ -143,7 +120,7 @@ def test_a_dataset_goes_out_and_comes_back(fly64: Fly64, dataset: Path, tmp_path
     assert fly64("validate", str(back)).returncode == 0
 
 
-def test_nothing_is_overwritten_and_nothing_half_written_is_left(fly64: Fly64, dataset: Path, tmp_path: Path) -> None:
+def test_nothing_is_overwritten_and_nothing_half_written_is_left(dataset: Path, tmp_path: Path) -> None:
     taken = tmp_path / "taken.h5"
     taken.write_text("mine")
     result = fly64("export", str(dataset), str(taken))
