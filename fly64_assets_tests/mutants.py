@@ -38,6 +38,7 @@ PRELOADED = [
 
 TESTS = "fly64_assets_tests"
 CHECKS = "fly64_assets/orchestration/assets/checks.py"
+GATE = "fly64_assets/orchestration/catalog/gate.py"
 FRESHNESS = "fly64_assets/orchestration/catalog/freshness.py"
 RECORDS = "fly64_assets/study/parameters.py"
 INTERVALS = "fly64_assets/science/metrics/intervals.py"
@@ -120,6 +121,25 @@ MUTANTS: tuple[Mutant, ...] = (
         'reasons.append(f"{name} changed")',
         "pass",
         (f"{TESTS}/orchestration/catalog/test_freshness.py::test_an_upstream_that_is_another_is_a_reason",),
+        "freshness",
+    ),
+    Mutant(
+        "a changed marker of a skip is still a skip to the freshness",
+        FRESHNESS,
+        "            reasons = changed_files(",
+        "            reasons = [] if entry.skip_reason else changed_files(",
+        (
+            f"{TESTS}/orchestration/catalog/test_freshness.py"
+            "::test_a_marker_of_a_skip_that_was_changed_makes_its_partition_stale",
+        ),
+        "freshness",
+    ),
+    Mutant(
+        "a changed marker of a skip passes the gate",
+        GATE,
+        "    faults = changed_files(folder, entry)",
+        "    faults = [] if entry.skip_reason else changed_files(folder, entry)",
+        (f"{TESTS}/orchestration/catalog/test_gate.py::test_a_marker_of_a_skip_is_refused_once_it_was_changed",),
         "freshness",
     ),
     _left_out("passes", "methods.map.options.passes"),

@@ -6,7 +6,6 @@ counts by pty-chi, and :func:`with_reference` then makes that reconstruction the
 
 import dataclasses
 import json
-import os
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -16,6 +15,7 @@ import scipy.fft
 from fly64_assets.science.contract.dataset_file import read_dataset
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
+from fly64_assets.science.input_file import ScanInputError, resolve_input_file
 from fly64_assets.science.options import FileObject, FileProbe, Options, ScanOptions
 from fly64_assets.science.physics.diffraction import require_inside
 from fly64_assets.science.physics.object import make_object
@@ -27,34 +27,6 @@ from fly64_assets.science.records import Reconstruction, Scan, current_origin
 PartOptions = TypeVar("PartOptions", bound=Options)
 
 _LIMIT_BYTES = 16 << 30
-PUBLIC_DATA = (
-    "https://github.com/AdvancedPhotonSource/tike (tests/data/siemens-star-small.npz.bz2) holds a public scan; "
-    "`fly64 import RAW OUT` turns other raw layouts into a readable file"
-)
-
-
-class ScanInputError(ValueError):
-    """An input file of a scan is absent or unusable; the message says what to do."""
-
-
-def resolve_input_file(text: str) -> Path:
-    """The file that a study names: a path, or ``$NAME`` of an environment variable that holds one.
-
-    Raises:
-        ScanInputError: the variable is not set, or there is no such file.
-    """
-    path = text
-    if text.startswith("$"):
-        name = text[1:].strip("{}")
-        path = os.environ.get(name, "")
-        if not path:
-            message = f"the environment variable {name} is not set: set it to the file's path. {PUBLIC_DATA}"
-            raise ScanInputError(message)
-    resolved = Path(path).expanduser()
-    if not resolved.is_file():
-        message = f"there is no file {resolved.absolute()}. {PUBLIC_DATA}"
-        raise ScanInputError(message)
-    return resolved
 
 
 def make_scan(options: ScanOptions) -> Scan:

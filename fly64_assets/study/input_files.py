@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from fly64_assets.science.input_file import ScanInputError, resolve_input_file
 from fly64_assets.study.faults import line_of
 from fly64_assets.study.marks import Fault, Place, StudyFile
 from fly64_assets.study.schema import Study
@@ -9,8 +10,6 @@ from fly64_assets.study.schema import Study
 
 def missing_files(study: Study, file: StudyFile) -> list[Fault]:
     """A fault for each input file that a run of the study would read and that is not there."""
-    from fly64_assets.science.scan import ScanInputError, resolve_input_file  # slow to import
-
     faults = []
     for place, name in _named_files(study):
         try:

@@ -9,10 +9,10 @@ from typing import Any
 
 from pydantic import SerializeAsAny
 
+from fly64_assets.science.input_file import ScanInputError, resolve_input_file
 from fly64_assets.science.methods.reference import REFERENCE_KIND
 from fly64_assets.science.options import DoseOptions, Options, ScoringOptions, SplitOptions, ViewOptions
 from fly64_assets.science.records import MethodRole
-from fly64_assets.science.scan import ScanInputError, resolve_input_file
 from fly64_assets.storage import cached_sha256_of, digest_of
 from fly64_assets.study.method_entry import MethodEntry
 from fly64_assets.study.schema import ReportOptions, Study, StudyScan

@@ -170,6 +170,9 @@ class Study(Options):
         if self.dose.method == "thin" and self.scan.source != "measured":
             text = f"thin needs measured counts, scan.source is {self.scan.source}: write simulate, or source: measured"
             complaints.append((("dose", "method"), text))
+        if self.scan.file is not None and self.scan.source == "synthetic":
+            text = "a synthetic scan reads no file: write source: base_npz or source: measured, or remove file"
+            complaints.append((("scan", "file"), text))
         complaints.extend(self._training_complaints())
         refuse(complaints)
         return self
@@ -183,6 +186,8 @@ class Study(Options):
                 yield place, f"kind {entry.kind} trains on no view: remove trained_on"
             elif entry.trained_on not in self.views:
                 yield place, unknown_name(entry.trained_on, "view", [OWN, *self.views])
+            elif all(reasons := [self._unfit(name, view) for view in self.views]):
+                yield place, f"{name} would be skipped in every view: {reasons[0]}"
         for name, view in self.views.items():
             if view.trains is None:
                 continue
@@ -242,14 +247,17 @@ class Study(Options):
 
     def skip_reason(self, method: str, view: str) -> str | None:
         """Why a method is not run on a view; None if it is. Follows from the options alone."""
+        reason, start = self._unfit(method, view), self.methods[method].starts_from
+        if reason is None and start is not None:
+            above = self.skip_reason(start, view)
+            reason = above and f"{start}, from which it starts, is not run here: {above}"
+        return reason
+
+    def _unfit(self, method: str, view: str) -> str | None:
+        """Why the method's own kind has no place on a view, whatever it starts from."""
         entry = self.methods[method]
         trained_on = self.training_view(method, view)
-        place = Place(view, self.views[view], trained_on, self.views[trained_on])
-        reason = entry.record.skip(place, entry.options)
-        if reason is None and entry.starts_from is not None:
-            above = self.skip_reason(entry.starts_from, view)
-            reason = above and f"{entry.starts_from}, from which it starts, is not run here: {above}"
-        return reason
+        return entry.record.skip(Place(view, self.views[view], trained_on, self.views[trained_on]), entry.options)
 
     def roles(self) -> tuple[MethodRole, ...]:
         """What the comparison knows of each method, in the order of the study."""

@@ -12,15 +12,10 @@ from fly64_assets.science.options import DoseOptions, SplitOptions
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.study import load_study
+from fly64_assets_tests.cli.in_process import fly64
 
 COMMANDS = ("study", "verify", "validate", "import", "export", "inspect", "methods", "environment", "bench")
 TINY = Path(__file__).parents[1] / "studies" / "tiny.yaml"
-
-
-def fly64(*arguments: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLY64_", "DAGSTER_"))}
-    command = [sys.executable, "-m", "fly64_assets.cli", *arguments]
-    return subprocess.run(command, env={**kept, **variables}, capture_output=True, text=True, timeout=120, check=False)
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 """Starts `dagster dev` as `make ui` does, and drives its pages in a headless browser."""
 
 import contextlib
+import functools
 import json
 import os
 import re
@@ -12,7 +13,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,7 +31,8 @@ RUNS = "{ runsOrError(limit: 50) { ... on Runs { results { runId status startTim
 BACKFILLS = "{ partitionBackfillsOrError(limit: 5) { ... on PartitionBackfills { results { id status } } } }"
 
 
-def study_environment(root: Path, study: str) -> dict[str, str]:
+@functools.cache
+def study_environment(root: Path, study: str) -> Mapping[str, str]:
     """The variables that `make ui` runs under: those that `fly64 environment` prints."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith(("FLY64_", "DAGSTER_"))}
     variables = {**kept, "FLY64_DATA_ROOT": str(root), "FLY64_STUDY": study, "OMP_NUM_THREADS": "1"}
@@ -96,7 +98,7 @@ class DagsterServer:
 @contextlib.contextmanager
 def dagster_dev(root: Path, study: str, log: Path) -> Iterator[DagsterServer]:
     """The webserver and the daemon of a study on a free port of 127.0.0.1; ended on leaving, whatever happened."""
-    variables = study_environment(root, study)
+    variables = dict(study_environment(root, study))
     dagster = [sys.executable, "-m", "dagster"]
     subprocess.run(
         [*dagster, "instance", "concurrency", "set", "training", "1"], env=variables, check=True, capture_output=True

@@ -24,6 +24,7 @@ from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.orchestration.study_run.runs import execute_partition
 from fly64_assets.storage import sha256_of
 from fly64_assets.study import load_study
+from fly64_assets_tests.cli.in_process import fly64 as fly64_in_process
 from fly64_assets_tests.end_to_end.dagster_ui import study_environment
 from fly64_assets_tests.orchestration.catalog_builder import flip_bit
 from fly64_assets_tests.plugins.installation import install, with_packages
@@ -39,6 +40,11 @@ def environment(root: Path) -> dict[str, str]:
 def fly64(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "fly64_assets.cli", *arguments]
     return subprocess.run(command, env=environment(root), capture_output=True, text=True, timeout=400, check=False)
+
+
+def fly64_here(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """The same without a process of its own, for what only looks."""
+    return fly64_in_process(*arguments, FLY64_DATA_ROOT=str(root), FLY64_STUDY=str(TINY))
 
 
 def dagster(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -136,7 +142,7 @@ def test_the_same_command_again_recomputes_nothing(finished) -> None:
     assert "0 partitions computed" in result.stdout
     assert time.monotonic() - begun < 30
     assert {path: path.stat().st_mtime_ns for path in root.rglob("*.[hnc][5ps]*")} == before
-    assert "0 of" in fly64(root, "study", "--dry-run").stdout
+    assert "0 of" in fly64_here(root, "study", "--dry-run").stdout
 
 
 KINDS = {
@@ -187,7 +193,7 @@ def test_a_tampered_file_stops_its_readers_in_a_new_run_whatever_the_sidecar_say
 @pytest.mark.slow
 def test_bare_dagster_says_in_its_last_line_that_a_bundle_was_changed_and_verify_names_it(finished) -> None:
     root, _ = finished
-    assert "0 missing or changed, 0 foreign or stale" in fly64(root, "verify").stdout
+    assert "0 missing or changed, 0 foreign or stale" in fly64_here(root, "verify").stdout
     bundle = root / "trained_bundle/dose_1000/dense/gs2/wts.h5.zip"
     with flipped(bundle, 4001):
         result = dagster(root, "asset", "materialize", "--select", "reconstruction/pinn")
@@ -195,7 +201,7 @@ def test_bare_dagster_says_in_its_last_line_that_a_bundle_was_changed_and_verify
         last = result.stderr.strip().splitlines()[-1]
         assert last.startswith("fly64: trained_bundle[1000|dense] does not match the catalog")
         assert sha256_of(bundle) in last
-        verified = fly64(root, "verify")
+        verified = fly64_here(root, "verify")
         assert verified.returncode == 1
         assert f"trained_bundle[1000|dense]: {bundle} has sha256 {sha256_of(bundle)}" in verified.stdout
 
@@ -273,7 +279,6 @@ def test_bare_dagster_materializes_the_default_partition(finished) -> None:
 
 @pytest.mark.slow
 def test_a_missing_upstream_is_said_in_one_clear_last_line(tmp_path: Path) -> None:
-    assert fly64(tmp_path, "environment").returncode == 0
     result = dagster(tmp_path, "asset", "materialize", "--select", "trained_bundle")
     assert result.returncode != 0
     last = result.stderr.strip().splitlines()[-1]
@@ -341,7 +346,7 @@ def test_a_failed_partition_is_named_the_others_go_on_and_a_diverged_method_stan
     root = tmp_path / "root"
     variables = with_packages(install(tmp_path, "misbehaving"), environment(root))
     variables |= {"FLY64_STUDY": str(tmp_path / "broken.yaml")}
-    command = [sys.executable, "-m", "fly64_assets.cli", "study"]
+    command = [sys.executable, "-m", "fly64_assets.cli", "study", "--views", "baseline,dense"]
     result = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=400, check=False)
     assert result.returncode == 1
     assert "FAILED reconstruction/picky[1000|baseline]" in result.stdout

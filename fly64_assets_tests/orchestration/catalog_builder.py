@@ -41,6 +41,7 @@ class CatalogBuilder:
         *,
         passed: bool = True,
         upstream: dict[str, str] | None = None,
+        skip_reason: str | None = None,
     ) -> CatalogEntry:
         folder = self.data_root / item.folder
         folder.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,7 @@ class CatalogBuilder:
             code_version=self.code_versions[item.asset],
             upstream=self._versions(item) if upstream is None else upstream,
             files=files,
+            skip_reason=skip_reason,
         )
         run_id = make_new_run_id() if latest_entry(self.instance, item) else RUNLESS_RUN_ID
         materialization = dg.AssetMaterialization(

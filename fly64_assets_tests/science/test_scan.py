@@ -5,14 +5,13 @@ import numpy as np
 import pytest
 
 from fly64_assets.science.contract import import_raw, write_npz
+from fly64_assets.science.input_file import ScanInputError, resolve_input_file
 from fly64_assets.science.options import FileObject, FileProbe, ScanOptions, SpiralPath
 from fly64_assets.science.records import Reconstruction
 from fly64_assets.science.scan import (
-    ScanInputError,
     make_scan,
     read_measured_scan,
     read_scan,
-    resolve_input_file,
     with_reference,
     write_scan,
 )

@@ -223,6 +223,13 @@ WHAT_DOES_NOT_FIT = (
         "methods.learned.trained_on: 'base' is no view of this st",
     ),
     Wrong(
+        18,
+        "  pinn:\n    trained_on: baseline",
+        "methods.pinn.trained_on: pinn would be skipped in every view: its network trains on groups of gridsize 2; "
+        "view baseline has gridsize 1",
+        at=19,
+    ),
+    Wrong(
         22, "  refined: {kind: map, trained_on: dense}", "methods.refined.trained_on: kind map trains on no view: remo"
     ),
     Wrong(16, "    trains: pin", "views.dense.trains: 'pin' is no method of this study; did you mean 'pinn'?"),
@@ -243,6 +250,13 @@ WHAT_DOES_NOT_FIT = (
         13, "  baseline: {gridsize: 1, groups_per_position: 2}", "views.baseline: OVERSAMPLING-001: groups_per_position"
     ),
     Wrong(6, "dose: {method: thin}", "dose.method: thin needs measured counts, scan.source is synthetic"),
+    Wrong(
+        8,
+        "  source: synthetic\n  file: scan.npz\n  patch_size_px: 32",
+        "scan.file: a synthetic scan reads no file: write source: base_npz or source: measured, or remove file",
+        at=9,
+    ),
+    Wrong(8, "  file: scan.npz", "scan.file: a synthetic scan reads no file"),
     Wrong(8, "  source: measured", "scan: scan.source is 'measured': name the input in scan.file", at=7),
     Wrong(10, "  probe: {kind: file}", "scan.probe.file: missing: add it"),
     Wrong(25, "schedule: {cron: '0 25 * * *'}", "schedule.cron: hour '25' is not in 0-23; for example '0 2 * * *'"),

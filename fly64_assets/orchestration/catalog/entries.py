@@ -34,7 +34,7 @@ class CatalogEntry:
         parameter_hash: hash of the parameters in force when it was made.
         code_version: the asset's code version then.
         upstream: data version of each upstream partition then.
-        files: relative name to digest and size; empty for a skip.
+        files: relative name to digest and size; of a skip, at most its marker.
         skip_reason: why nothing was made; None for a materialization.
     """
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float64, Int64
-from scipy.signal import fftconvolve
 
 from fly64_assets.science.arrays import PositionsXY, ProbeModes
 from fly64_assets.science.options import PositionOptions, RasterPath, SpiralPath
@@ -185,4 +184,6 @@ def _lit_map(positions: PositionsXY, shape: tuple[int, int], mask: Bool[np.ndarr
     for row in (y0, y1):
         for column in (x0, x1):
             hits[row, column] = 1.0
+    from scipy.signal import fftconvolve  # slow to import, and studies are loaded without it
+
     return fftconvolve(hits, mask.astype(float)) > 0.5

@@ -99,7 +99,7 @@ def test_every_field_says_what_it_is_its_bounds_and_what_the_study_has(tiny: Stu
     fields = overrides(tiny, "trained_bundle").schema
     assert {"epochs", "batch_size", "width", "accelerator", "threads", "seed"} <= set(fields)
     assert "at least 1 and at most 100000" in (fields["epochs"].description or "")
-    assert "pinn 8" in (fields["epochs"].description or "")
+    assert "pinn 3" in (fields["epochs"].description or "")
     assert "baseline 2" in (fields["epochs"].description or "")
     assert "One of auto, cpu, gpu" in (fields["accelerator"].description or "")
     assert all("as in the study (" in (field.description or "") for field in fields.values())

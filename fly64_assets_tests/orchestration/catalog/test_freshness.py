@@ -1,6 +1,7 @@
 """Freshness: exactly the affected partitions are stale, and nothing else."""
 
 from fly64_assets.orchestration.catalog.freshness import plan
+from fly64_assets.orchestration.graph import files
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.study import Study, load_study
@@ -140,6 +141,16 @@ def test_a_changed_file_or_a_failed_check_makes_a_partition_stale(filled: Catalo
     assert "sha256" in filled.freshness().state(item).reasons[0]
     filled.materialize(item, passed=False)
     assert "made to fail" in filled.freshness().state(item).reasons[0]
+
+
+def test_a_marker_of_a_skip_that_was_changed_makes_its_partition_stale(catalog: CatalogBuilder) -> None:
+    item = PartitionId("reconstruction/pinn", "1000|baseline")
+    catalog.materialize(item, {files.NOT_HERE: b'{"reason": "no place here"}'}, skip_reason="no place here")
+    assert catalog.freshness().state(item).status == "skipped"
+    flip_bit(catalog.data_root / item.folder / files.NOT_HERE, 3)
+    state = catalog.freshness().state(item)
+    assert state.status == "stale"
+    assert "sha256" in state.reasons[0]
 
 
 def test_a_request_brings_what_it_needs_and_no_more(tiny: Study) -> None:

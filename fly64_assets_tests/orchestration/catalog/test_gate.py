@@ -5,6 +5,7 @@ import random
 import pytest
 
 from fly64_assets.orchestration.catalog.gate import GateRefusedError, open_partition
+from fly64_assets.orchestration.graph import files
 from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets_tests.orchestration.catalog_builder import CatalogBuilder, flip_bit
@@ -20,9 +21,9 @@ def first_partition(catalog: CatalogBuilder, asset: str) -> PartitionId:
 
 def test_an_untouched_partition_passes_and_gives_its_files(catalog: CatalogBuilder) -> None:
     entry = catalog.materialize(BUNDLE)
-    files = open_partition(catalog.instance, catalog.data_root, BUNDLE)
-    assert files.data_version == entry.data_version
-    assert files.path("file.bin").read_bytes() == b"trained_bundle[1000|dense]" * 50
+    opened = open_partition(catalog.instance, catalog.data_root, BUNDLE)
+    assert opened.data_version == entry.data_version
+    assert opened.path("file.bin").read_bytes() == b"trained_bundle[1000|dense]" * 50
 
 
 def test_a_missing_partition_is_named_with_the_command_that_makes_it(catalog: CatalogBuilder) -> None:
@@ -61,6 +62,15 @@ def test_other_changes_are_refused_too(catalog: CatalogBuilder, change: str) -> 
         path.symlink_to("/etc/hostname")
     with pytest.raises(GateRefusedError, match="does not match the catalog"):
         open_partition(catalog.instance, catalog.data_root, BUNDLE)
+
+
+def test_a_marker_of_a_skip_is_refused_once_it_was_changed(catalog: CatalogBuilder) -> None:
+    item = PartitionId("reconstruction/pinn", "1000|baseline")
+    catalog.materialize(item, {files.NOT_HERE: b'{"reason": "no place here"}'}, skip_reason="no place here")
+    assert open_partition(catalog.instance, catalog.data_root, item).skip_reason == "no place here"
+    flip_bit(catalog.data_root / item.folder / files.NOT_HERE, 3)
+    with pytest.raises(GateRefusedError, match="does not match the catalog"):
+        open_partition(catalog.instance, catalog.data_root, item)
 
 
 @pytest.mark.parametrize("asset", ASSETS)

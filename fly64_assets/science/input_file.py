@@ -1,0 +1,33 @@
+"""The files that a study names, found without reading them, so that a study is judged at once."""
+
+import os
+from pathlib import Path
+
+PUBLIC_DATA = (
+    "https://github.com/AdvancedPhotonSource/tike (tests/data/siemens-star-small.npz.bz2) holds a public scan; "
+    "`fly64 import RAW OUT` turns other raw layouts into a readable file"
+)
+
+
+class ScanInputError(ValueError):
+    """An input file of a scan is absent or unusable; the message says what to do."""
+
+
+def resolve_input_file(text: str) -> Path:
+    """The file that a study names: a path, or ``$NAME`` of an environment variable that holds one.
+
+    Raises:
+        ScanInputError: the variable is not set, or there is no such file.
+    """
+    path = text
+    if text.startswith("$"):
+        name = text[1:].strip("{}")
+        path = os.environ.get(name, "")
+        if not path:
+            message = f"the environment variable {name} is not set: set it to the file's path. {PUBLIC_DATA}"
+            raise ScanInputError(message)
+    resolved = Path(path).expanduser()
+    if not resolved.is_file():
+        message = f"there is no file {resolved.absolute()}. {PUBLIC_DATA}"
+        raise ScanInputError(message)
+    return resolved
