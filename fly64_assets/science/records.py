@@ -28,7 +28,17 @@ SANITY_METHODS = ("flat", "truth")
 """Rows that stand beside the methods in every score table: an object of ones, and the object itself."""
 
 BOUND_METHOD = "bound"
-"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
+"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel.
+
+In curves: the best estimate that knows the object's spectrum."""
+
+UNBIASED_BOUND_METHOD = "unbiased_bound"
+"""In curves: the best estimate that knows nothing of the object."""
+
+AlignmentName = Literal["scale", "full"]
+"""What is removed before an image is compared with the object: one complex scale; or phase ramp, shift and scale."""
+
+ALIGNMENTS: tuple[AlignmentName, ...] = ("scale", "full")
 
 ObjectOrigin = Literal["truth", "reference"]
 """Whether the object of a scan is known exactly, or was itself reconstructed from measured counts (the reference)."""

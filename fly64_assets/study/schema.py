@@ -23,7 +23,7 @@ from fly64_assets.science.options import (
     SplitOptions,
     ViewOptions,
 )
-from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, MethodRole
+from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, UNBIASED_BOUND_METHOD, MethodRole
 from fly64_assets.study.complaints import Complaint, name_complaints, refuse, repetitions, unknown_name
 from fly64_assets.study.cron import cron_fault
 from fly64_assets.study.keys import dose_key, dose_label
@@ -32,7 +32,7 @@ from fly64_assets.study.method_entry import OWN, MethodEntry, start_complaints
 SHIPPED_STUDIES = Path(__file__).parents[1] / "studies"
 Dose = Annotated[float, Field(gt=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-ROWS_BESIDE_METHODS = frozenset({*SANITY_METHODS, BOUND_METHOD})
+ROWS_BESIDE_METHODS = frozenset({*SANITY_METHODS, BOUND_METHOD, UNBIASED_BOUND_METHOD})
 
 
 class StudyError(ValueError):

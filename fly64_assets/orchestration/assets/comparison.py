@@ -67,13 +67,13 @@ def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
     """Write the cell's figure and return a small one for the catalog."""
     seed = run.parameters.first_seed
     scores, dataset = cell.scores[seed, files.TRACED], cell.dataset(seed, files.TRACED)
-    first = next(iter(scores.aligned.values()))
+    first = next(iter(scores.pairs.values()))
     x0, y0 = first.corner_xy_px
     panels = ComparisonPanels(
         methods=tuple(method.name for method in run.parameters.methods),
         truth=first.truth,
         mask=first.mask,
-        aligned={method: pair.image for method, pair in scores.aligned.items()},
+        aligned={method: pair.image for method, pair in scores.pairs.items()},
         origin_yx_px=(y0, x0),
         positions_xy_px=dataset.measurement.positions_xy_px,
         failures=scores.failures,

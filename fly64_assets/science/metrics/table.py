@@ -9,12 +9,23 @@ import pandas as pd
 from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.table_schema import listed
 from fly64_assets.science.metrics.tables import SCORES
-from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
+from fly64_assets.science.records import ALIGNMENTS, BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
 
 PERFECT_PEARSON = 0.999
 _ROUNDING = 1e-9
 _BOUND_METRICS = {"photons_per_object_pixel": "", "phase_bound_rms": "phase"}
 """Rows of the cell itself, with their parts; the bound may be switched off."""
+
+_RECOVERED_BOUND = ("phase_bound_recovered", "phase")
+"""Row of a method beside its scores, where the bound is computed."""
+
+Key = tuple[str, str, str]
+"""Metric, part and alignment."""
+
+
+def _keys_of(metrics: tuple[Metric, ...]) -> list[Key]:
+    """The rows that every method has: images under every alignment, counts without one."""
+    return [(*m.key, name) for m in metrics for name in (("",) if m.needs == "counts" else ALIGNMENTS)]
 
 
 def table_faults(
@@ -97,14 +108,13 @@ class _Judged:
     def other_metrics(self) -> list[Fault]:
         """Metrics that are not known, or stand under another kind of row."""
         of_cell = self.table["method"] == BOUND_METHOD
-        keys = {metric.key for metric in self.metrics}
-        allowed = [
-            key in (_BOUND_METRICS.items() if cell else keys) for key, cell in zip(self._keys(), of_cell, strict=True)
-        ]
-        others = sorted({" ".join(key).strip() for key, known in zip(self._keys(), allowed, strict=True) if not known})
+        of_methods = {*_keys_of(self.metrics), (*_RECOVERED_BOUND, "")}
+        of_cells = {(*key, "") for key in _BOUND_METRICS.items()}
+        allowed = [key in (of_cells if cell else of_methods) for key, cell in zip(self._keys(), of_cell, strict=True)]
+        others = sorted({_said(*key) for key, known in zip(self._keys(), allowed, strict=True) if not known})
         if not others:
             return []
-        known = ", ".join(" ".join(key).strip() for key in sorted(keys))
+        known = ", ".join(sorted({_said(*metric.key) for metric in self.metrics}))
         return [SCORES.fault("metric", f"{self.path}, metric", f"of methods: {known}", listed(others))]
 
     def missing_rows(self) -> list[Fault]:
@@ -112,15 +122,15 @@ class _Judged:
         columns = self.table[["method", "split", "seed"]].itertuples(index=False, name=None)
         found = {(*row, *key) for row, key in zip(columns, self._keys(), strict=True)}
         present = {column: set(self.table[column]) for column in ("method", "split", "seed")}
-        wanted = [(method, *metric.key) for method in self.methods for metric in self.metrics]
-        wanted.append((BOUND_METHOD, "photons_per_object_pixel", _BOUND_METRICS["photons_per_object_pixel"]))
+        wanted = [(method, *key) for method in self.methods for key in _keys_of(self.metrics)]
+        wanted.append((BOUND_METHOD, "photons_per_object_pixel", "", ""))
         missing = [
-            f"{' '.join((method, metric, part)).strip()} ({split}, seed {seed})"
+            f"{_said(method, *key)} ({split}, seed {seed})"
             for seed in self.seeds
             for split in self.splits
-            for method, metric, part in wanted
+            for method, *key in wanted
             if method in present["method"] and split in present["split"] and seed in present["seed"]
-            if (method, split, seed, metric, part) not in found
+            if (method, split, seed, *key) not in found
         ]
         if not missing:
             return []
@@ -130,7 +140,7 @@ class _Judged:
         """Values that their metric cannot have."""
         faults, keys = [], pd.Series(list(self._keys()), index=self.table.index, dtype=object)
         for metric in self.metrics:
-            values = self.table.loc[keys.map(metric.key.__eq__), "value"].dropna()
+            values = self.table.loc[keys.map(lambda key, mine=metric.key: key[:2] == mine), "value"].dropna()
             outside = values[(values < metric.low - _ROUNDING) | (values > metric.high + _ROUNDING)]
             if len(outside):
                 where = f"{self.path}, {metric.name}"
@@ -152,5 +162,9 @@ class _Judged:
             faults.append(SCORES.fault("flat", self.path, "Pearson 0 for a flat object", str(flat.tolist())))
         return faults
 
-    def _keys(self) -> list[tuple[str, str]]:
-        return list(zip(self.table["metric"], self.table["part"], strict=True))
+    def _keys(self) -> list[Key]:
+        return list(zip(self.table["metric"], self.table["part"], self.table["alignment"], strict=True))
+
+
+def _said(*words: str) -> str:
+    return " ".join(word for word in words if word)
