@@ -170,9 +170,30 @@ class Study(Options):
         if self.dose.method == "thin" and self.scan.source != "measured":
             text = f"thin needs measured counts, scan.source is {self.scan.source}: write simulate, or source: measured"
             complaints.append((("dose", "method"), text))
+        complaints.extend(self._object_complaints())
         complaints.extend(self._training_complaints())
         refuse(complaints)
         return self
+
+    def _object_complaints(self) -> Iterable[Complaint]:
+        for name, entry in self.methods.items():
+            for index, view in enumerate(entry.replicates_on or ()):
+                if view not in self.views:
+                    yield ("methods", name, "replicates_on", index), unknown_name(view, "view", self.views)
+        if self.scan.objects is None:
+            return
+        if "object" in self.scan.model_fields_set:
+            yield ("scan", "objects"), "object and objects are both given: keep one of them"
+        if self.scan.source != "synthetic":
+            yield ("scan", "objects"), f"a scan with source {self.scan.source} has its own object: remove objects"
+        shape = self.scan.objects[0].shape_px
+        for index, group in enumerate(self.scan.objects):
+            if group.shape_px != shape:
+                text = f"is {list(group.shape_px)}, the first object {list(shape)}: all lie under the same positions"
+                yield ("scan", "objects", index, "shape_px"), text
+        if len(self.scan.samples) > 1 and len(self.seeds) > 1:
+            text = f"{len(self.scan.samples)} objects go with one noise seed: keep one of the {len(self.seeds)} seeds"
+            yield ("seeds",), text
 
     def _training_complaints(self) -> Iterable[Complaint]:
         for name, entry in self.methods.items():
@@ -250,6 +271,12 @@ class Study(Options):
             above = self.skip_reason(entry.starts_from, view)
             reason = above and f"{entry.starts_from}, from which it starts, is not run here: {above}"
         return reason
+
+    def objects_of(self, method: str, view: str) -> tuple[str, ...]:
+        """Names of the objects that a method is run on in a view: all, or the first alone."""
+        names = tuple(self.scan.samples)
+        chain = [self.methods[each].replicates_on for each in self.chain_of(method)]
+        return names if all(views is None or view in views for views in chain) else names[:1]
 
     def roles(self) -> tuple[MethodRole, ...]:
         """What the comparison knows of each method, in the order of the study."""

@@ -58,6 +58,7 @@ def score_cell(
     rng: np.random.Generator,
     metrics: tuple[Metric, ...] | None = None,
     explanations: Mapping[str, Explanation] = _EXPLAINED,
+    object: str = "object",
 ) -> CellScores:
     """Score every reconstruction of a cell against the truth by the same steps.
 
@@ -81,6 +82,7 @@ def score_cell(
         explanations: by method, how well it explains its counts. One that diverged gets its likelihood alone: no image
             scores, no aligned image. A learned one that explains less than a flat object says so in its rows. A method
             without an entry is scored as it stands.
+        object: name of the object, copied into the rows.
 
     Returns:
         Table, FRC curves, the images that stand first, and the failures, which are also noted in their rows.
@@ -95,7 +97,7 @@ def score_cell(
     candidates = dict(reconstructions) | _sanity(dataset, scan)
     require_grid(candidates, dataset)
     nll = nll_per_pattern(dataset.measurement, candidates)
-    shared = {"dose": dose, "view": view, "split": split, "seed": seed}
+    shared = {"dose": dose, "view": view, "split": split, "object": object, "seed": seed}
     bound = _bound(cell, dataset, scan, rng)
     rows: list[dict] = []
     curves = [] if bound is None else list(_bound_curves(bound, cell))

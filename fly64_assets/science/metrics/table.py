@@ -1,8 +1,9 @@
 """The score table as a contract: its schema, every row that is expected, and sanity rows that must hold."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
@@ -12,6 +13,7 @@ from fly64_assets.science.metrics.tables import SCORES
 from fly64_assets.science.records import ALIGNMENTS, BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
 
 PERFECT_PEARSON = 0.999
+_ONE_OBJECT: Mapping[str, Collection[str]] = MappingProxyType({"object": ()})
 _ROUNDING = 1e-9
 _BOUND_METRICS = {"photons_per_object_pixel": "", "phase_bound_rms": "phase"}
 """Rows of the cell itself, with their parts; the bound may be switched off."""
@@ -35,6 +37,7 @@ def table_faults(
     dose: float,
     view: str,
     seeds: Collection[int],
+    objects: Mapping[str, Collection[str]] = _ONE_OBJECT,
     skipped: Collection[str] = (),
     splits: Collection[Split] = SPLITS,
     metrics: tuple[Metric, ...] | None = None,
@@ -47,6 +50,8 @@ def table_faults(
         dose: of the cell.
         view: of the cell.
         seeds: of the study.
+        objects: name of each object to the methods that were not run on it. Those after the first are scored on the
+            test split alone.
         skipped: the methods that are skipped in this cell, and must have no rows.
         splits: that were scored.
         metrics: that were scored; None: every metric that is installed.
@@ -56,13 +61,14 @@ def table_faults(
         return faults
     metrics = scored_metrics() if metrics is None else metrics
     expected = (*(name for name in methods if name not in set(skipped)), *SANITY_METHODS)
-    judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics)
+    judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics, objects)
     return [
         *faults,
         *judged.other_cells(dose, view),
         *judged.names("methods", "method", (*expected, BOUND_METHOD)),
         *judged.names("splits", "split", splits),
         *judged.names("seeds", "seed", seeds),
+        *judged.names("objects", "object", objects),
         *judged.other_metrics(),
         *judged.missing_rows(),
         *judged.ranges(),
@@ -80,6 +86,7 @@ class _Judged:
     seeds: tuple[int, ...]
     splits: tuple[Split, ...]
     metrics: tuple[Metric, ...]
+    objects: Mapping[str, Collection[str]]
 
     def other_cells(self, dose: float, view: str) -> list[Fault]:
         """Rows of another dose or view."""
@@ -119,18 +126,21 @@ class _Judged:
 
     def missing_rows(self) -> list[Fault]:
         """Rows that a method, split or seed which the table has should have as well."""
-        columns = self.table[["method", "split", "seed"]].itertuples(index=False, name=None)
+        columns = self.table[["method", "object", "split", "seed"]].itertuples(index=False, name=None)
         found = {(*row, *key) for row, key in zip(columns, self._keys(), strict=True)}
-        present = {column: set(self.table[column]) for column in ("method", "split", "seed")}
+        present = {column: set(self.table[column]) for column in ("method", "object", "split", "seed")}
+        first = next(iter(self.objects))
         wanted = [(method, *key) for method in self.methods for key in _keys_of(self.metrics)]
         wanted.append((BOUND_METHOD, "photons_per_object_pixel", "", ""))
         missing = [
-            f"{_said(method, *key)} ({split}, seed {seed})"
+            f"{_said(method, *key)} ({'' if name == first else f'{name}, '}{split}, seed {seed})"
+            for name, absent in self.objects.items()
             for seed in self.seeds
-            for split in self.splits
+            for split in (self.splits if name == first else [s for s in self.splits if s == "test"])
             for method, *key in wanted
             if method in present["method"] and split in present["split"] and seed in present["seed"]
-            if (method, split, seed, *key) not in found
+            if name in present["object"] and method not in absent
+            if (method, name, split, seed, *key) not in found
         ]
         if not missing:
             return []

@@ -9,6 +9,7 @@ _CELL = (
     Column(name="dose", kind="float", meaning="requested photons per pattern", low=0.0),
     Column(name="view", kind="string", meaning="which positions were kept"),
     Column(name="split", kind="string", meaning="train or test side of the scan", values=SPLITS),
+    Column(name="object", kind="string", meaning="which replicate of the sample: its kind and a number"),
     Column(name="seed", kind="int", meaning="study seed: of noise, thinning and initialisation", low=0.0),
 )
 _CELL_KEY = tuple(column.name for column in _CELL)
