@@ -5,9 +5,9 @@ functions take them as arguments. The options of a kind of method stand in the k
 bounds and a description: the launchpad and the command line show them.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from fly64_assets.science.choices import by_kind
 from fly64_assets.science.option_base import Options
@@ -128,6 +128,52 @@ ObjectOptions = Annotated[
 """The sample; a mixed one where no kind is named."""
 
 
+PICTURE_CROPS = 40
+"""How many objects there are of kind natural_image: pieces of pictures that do not overlap."""
+
+
+class Replicates(Options):
+    """How many objects of a kind there are."""
+
+    number: int = Field(default=1, ge=1, le=1000, description="Objects of this kind, each one different.")
+
+
+class MixedObjects(MixedObject, Replicates):
+    """Several mixed objects."""
+
+
+class CellsObjects(CellsObject, Replicates):
+    """Several objects of cells."""
+
+
+class NaturalImageObjects(NaturalImageObject, Replicates):
+    """Several photographs."""
+
+    number: int = Field(default=1, ge=1, le=PICTURE_CROPS, description="Pieces of pictures that do not overlap.")
+
+
+class SiemensStarObjects(SiemensStarObject, Replicates):
+    """A spoke target beside other objects; there is only one."""
+
+    number: int = Field(default=1, ge=1, le=1, description="There is one spoke target.")
+
+
+class FileObjects(FileObject, Replicates):
+    """An object from a file beside other objects."""
+
+    number: int = Field(default=1, ge=1, le=1, description="A file holds one object.")
+
+
+ReplicateOptions = Annotated[
+    Annotated[
+        MixedObjects | NaturalImageObjects | SiemensStarObjects | CellsObjects | FileObjects,
+        Field(discriminator="kind"),
+    ],
+    by_kind("object", MixedObjects, NaturalImageObjects, SiemensStarObjects, CellsObjects, FileObjects),
+]
+"""Several samples of one kind."""
+
+
 class ScanPath(Options):
     """What all scan paths have in common."""
 
@@ -176,7 +222,13 @@ class ScanOptions(Options):
         default=64, ge=4, le=4096, multiple_of=2, description="N, even; a measured detector is cropped to it."
     )
     probe: ProbeOptions = Field(default=PupilProbe(), description="The illumination.")
-    object: ObjectOptions = Field(default=MixedObject(), description="The sample.")
+    object: ObjectOptions = Field(default=MixedObject(), description="The sample, where there is one.")
+    objects: tuple[ReplicateOptions, ...] | None = Field(
+        default=None,
+        min_length=1,
+        max_length=100,
+        description="Replicates of the sample by kind, instead of one object; the first is the one trained on.",
+    )
     positions: PositionOptions = Field(default=RasterPath(), description="The scan path.")
     pixel_size_m: PositiveFloat = Field(default=1e-8, le=1, description="Object pixel, for exported files.")
     photon_energy_ev: PositiveFloat = Field(default=8_000.0, le=1e9, description="For exported files.")
@@ -188,6 +240,25 @@ class ScanOptions(Options):
         description="Seeds object, probe structure and jitter; shared by all study seeds.",
     )
 
+    @model_serializer(mode="wrap")
+    def _one_object_or_several(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """One of the two fields, so that what is written can be read."""
+        content = written(self)
+        content.pop("objects" if self.objects is None else "object", None)
+        return content
+
+    @property
+    def samples(self) -> dict[str, ObjectOptions | ReplicateOptions]:
+        """The objects of a synthetic scan by name, the kind and a number from 1; of another scan its one object."""
+        if self.source != "synthetic":
+            return {self.source: self.object}
+        found: dict[str, ObjectOptions | ReplicateOptions] = {}
+        for group in self.objects or (self.object,):
+            first = sum(name.rpartition("_")[0] == group.kind for name in found) + 1
+            number = group.number if isinstance(group, Replicates) else 1
+            found |= {f"{group.kind}_{index}": group for index in range(first, first + number)}
+        return found
+
     @model_validator(mode="after")
     def _file_when_needed(self) -> "ScanOptions":
         if self.source != "synthetic" and not self.file:
@@ -197,8 +268,10 @@ class ScanOptions(Options):
 
     @model_validator(mode="after")
     def _patch_fits(self) -> "ScanOptions":
-        if self.source == "synthetic" and not isinstance(self.object, FileObject):
-            needed, shape = self.patch_size_px + 2 * self.positions.margin_px, self.object.shape_px
+        for sample in self.objects or (self.object,):
+            if self.source != "synthetic" or isinstance(sample, FileObject):
+                continue
+            needed, shape = self.patch_size_px + 2 * self.positions.margin_px, sample.shape_px
             if needed > min(shape):
                 message = (
                     f"an object of {shape[0]} x {shape[1]} px holds no patch of {self.patch_size_px} px with a margin "

@@ -5,8 +5,8 @@ Truth isolation is a matter of type: solvers (training on counts, network infere
 :class:`Dataset` or a :class:`Scan`.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 import numpy as np
@@ -29,7 +29,17 @@ SANITY_METHODS = ("flat", "truth")
 """Rows that stand beside the methods in every score table: an object of ones, and the object itself."""
 
 BOUND_METHOD = "bound"
-"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel."""
+"""Rows of the cell itself, not of a method: the phase bound, photons per object pixel.
+
+In curves: the best estimate that knows the object's spectrum."""
+
+UNBIASED_BOUND_METHOD = "unbiased_bound"
+"""In curves: the best estimate that knows nothing of the object."""
+
+AlignmentName = Literal["scale", "full"]
+"""What is removed before an image is compared with the object: one complex scale; or phase ramp, shift and scale."""
+
+ALIGNMENTS: tuple[AlignmentName, ...] = ("scale", "full")
 
 ObjectOrigin = Literal["truth", "reference"]
 """Whether the object of a scan is known exactly, or was itself reconstructed from measured counts (the reference)."""
@@ -87,6 +97,7 @@ class Scan:
         pixel_size_m: object-plane pixel size; a study without a physical scale uses 1e-8 m.
         photon_energy_ev: photon energy, for exported files.
         detector_distance_m: sample to detector, for exported files.
+        replicates: further objects by name, under the same probe and positions.
     """
 
     object: ComplexObject
@@ -98,11 +109,16 @@ class Scan:
     pixel_size_m: float = 1e-8
     photon_energy_ev: float = 8_000.0
     detector_distance_m: float = 1.0
+    replicates: Mapping[str, ComplexObject] = field(default_factory=dict)
 
     @property
     def patch_size_px(self) -> int:
         """Side N of the square patches."""
         return self.probe.shape[-1]
+
+    def of_object(self, name: str) -> "Scan":
+        """The scan of a further object alone; of the scan's own for a name that is not among the replicates."""
+        return replace(self, object=self.replicates.get(name, self.object), replicates={})
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 import numpy as np
 import scipy.fft
 
+from fly64_assets.science.arrays import ComplexObject
 from fly64_assets.science.contract.dataset_file import read_dataset
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.contract.npz_stream import write_npz
@@ -27,6 +28,8 @@ from fly64_assets.science.records import Reconstruction, Scan, current_origin
 PartOptions = TypeVar("PartOptions", bound=Options)
 
 _LIMIT_BYTES = 16 << 30
+_REPLICATE = "object_"
+"""A further object's key in the file is this and its name."""
 
 
 def make_scan(options: ScanOptions) -> Scan:
@@ -44,9 +47,17 @@ def make_scan(options: ScanOptions) -> Scan:
         return _read_base(options)
     size = options.patch_size_px
     probe = make_probe(_with_file(options.probe), size, named_rng(options.seed, "scan", "probe"))
-    obj = make_object(_with_file(options.object), named_rng(options.seed, "scan", "object"))
+    obj, *others = (_make_sample(options, name, first=not index) for index, name in enumerate(options.samples))
     positions = make_positions(options.positions, obj.shape, size, named_rng(options.seed, "scan", "positions"))
-    return Scan(obj, probe, positions, np.arange(len(positions)), **_scale_of(options))
+    replicates = dict(zip(list(options.samples)[1:], others, strict=True))
+    return Scan(obj, probe, positions, np.arange(len(positions)), replicates=replicates, **_scale_of(options))
+
+
+def _make_sample(options: ScanOptions, name: str, *, first: bool) -> ComplexObject:
+    """One object of a synthetic scan; every one but the first draws from a stream of its own name."""
+    sample = _with_file(options.samples[name])
+    stream = ("object",) if first else ("object", name)
+    return make_object(sample, named_rng(options.seed, "scan", *stream), int(name.rpartition("_")[2]))
 
 
 def _with_file(options: PartOptions) -> PartOptions:
@@ -155,6 +166,7 @@ def write_scan(path: Path, scan: Scan) -> None:
     }
     if scan.measured_counts is not None:
         arrays["measured_counts"] = scan.measured_counts
+    arrays |= {f"{_REPLICATE}{name}": found for name, found in scan.replicates.items()}
     write_npz(path, arrays)
 
 
@@ -181,9 +193,11 @@ def read_scan(path: Path) -> Scan:
     plain: dict[str, Any] = json.loads(str(arrays["metadata"][()]))
     plain["object_origin"] = current_origin(plain.get("object_origin", "truth"))
     positions = np.stack([arrays["xcoords"], arrays["ycoords"]], axis=1)
+    others = [key for key in read_headers(path) if key.startswith(_REPLICATE)]
+    replicates = {key.removeprefix(_REPLICATE): found for key, found in _load(path, tuple(others)).items()}
     return Scan(
         arrays["objectGuess"], arrays["probeGuess"], positions, arrays["scan_index"],
-        measured_counts=arrays.get("measured_counts"), **plain,
+        measured_counts=arrays.get("measured_counts"), replicates=replicates, **plain,
     )  # fmt: skip
 
 

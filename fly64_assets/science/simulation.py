@@ -113,6 +113,7 @@ def simulate_dose(
     seed: int,
     paths: Mapping[Split, Path],
     parameter_hash: str,
+    stream: tuple[str, ...] = (),
     chunk_patterns: int = 512,
     progress: ProgressListener = ignore_progress,
 ) -> SimulationSummary:
@@ -126,6 +127,7 @@ def simulate_dose(
         seed: study seed; noise is drawn from streams named by seed, dose and block.
         paths: the file to write for each split.
         parameter_hash: stands in the metadata.
+        stream: further names of the noise streams, for a further object.
         chunk_patterns: patterns between progress reports; changes no byte.
         progress: told after each chunk.
 
@@ -137,7 +139,7 @@ def simulate_dose(
     """
     require_inside(scan.positions_xy_px, scan.object.shape, scan.patch_size_px)
     split = split_with_guard_band(scan.positions_xy_px, scan.probe, split_options.shared_illumination_limit)
-    noise = _noise(scan, dose, dose_options, seed)
+    noise = _noise(scan, dose, dose_options, seed, stream)
     side = np.full(len(scan.positions_xy_px), -1, np.int8)
     side[split.train], side[split.test] = 0, 1
     totals = np.zeros((2, len(side)))
@@ -162,10 +164,10 @@ def simulate_dose(
     return summary
 
 
-def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int) -> _Noise:
+def _noise(scan: Scan, dose: float, options: DoseOptions, seed: int, stream: tuple[str, ...]) -> _Noise:
     """One scale for the whole scan, and the fraction of photons to keep when thinning."""
     full = float(pattern_energies(scan.object, scan.probe, scan.positions_xy_px).mean())
-    labels = ("dose", repr(float(dose)))
+    labels = ("dose", repr(float(dose)), *stream)
     if options.method == "simulate":
         return _Noise("simulated", counts_scale(dose, full), full, 1.0, ("noise", *labels), seed)
     if scan.measured_counts is None:

@@ -24,6 +24,10 @@ class MethodEntry(Options):
         default=None, validate_default=True, description="Options of the kind; left out, its defaults."
     )
     starts_from: str | None = Field(default=None, description="Method of this study whose result it starts from.")
+    replicates_on: tuple[str, ...] | None = Field(
+        default=None,
+        description="Views in which it is run on objects beyond the first; null: on every view that it is run on.",
+    )
     trained_on: str = Field(default=OWN, description="own: each view's patterns; or the one view that it trains on.")
 
     @field_validator("kind")

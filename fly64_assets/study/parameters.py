@@ -5,14 +5,15 @@ what only judges or executes (thresholds of checks, worker processes, cron lines
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
-from pydantic import SerializeAsAny
+from pydantic import Field, SerializeAsAny
 
 from fly64_assets.science.input_file import ScanInputError, resolve_input_file
 from fly64_assets.science.methods.reference import REFERENCE_KIND
 from fly64_assets.science.options import DoseOptions, Options, ScoringOptions, SplitOptions, ViewOptions
-from fly64_assets.science.records import MethodRole
+from fly64_assets.science.records import SPLITS, MethodRole, Split
 from fly64_assets.storage import cached_sha256_of, digest_of
 from fly64_assets.study.method_entry import MethodEntry
 from fly64_assets.study.schema import ReportOptions, Study, StudyScan
@@ -42,6 +43,49 @@ class SeededParameters(Parameters):
         return "" if len(self.seeds) == 1 else f"seed_{seed}/"
 
 
+@dataclass(frozen=True, slots=True)
+class Repetition:
+    """One object with one seed of a partition.
+
+    Attributes:
+        object: name of the object.
+        seed: study seed.
+        key: names it in JSON files: the seed, or the name of an object beyond the first.
+        folder: subfolder of its files: none for a first object with the only seed.
+        splits: what is made of it: an object beyond the first has no train split.
+        first: whether pictures and ways are of it.
+    """
+
+    object: str
+    seed: int
+    key: str
+    folder: str
+    splits: tuple[Split, ...]
+    first: bool
+
+
+class ReplicatedParameters(SeededParameters):
+    """Of a partition that holds a folder per object beyond the first too; one object enters no digest."""
+
+    objects: tuple[str, ...] = Field(exclude_if=lambda names: len(names) < 2)
+
+    @property
+    def repetitions(self) -> tuple[Repetition, ...]:
+        """Every seed of the first object, then the further objects."""
+        first, *others = self.objects
+        seeds = [
+            Repetition(first, seed, str(seed), self.folder_of(seed), SPLITS, first=seed == self.first_seed)
+            for seed in self.seeds
+        ]
+        further = [Repetition(name, self.first_seed, name, f"{name}/", ("test",), first=False) for name in others]
+        return (*seeds, *further)
+
+    @property
+    def first_digest(self) -> str:
+        """The digest without objects beyond the first, whose files do not change when others are added."""
+        return self.model_copy(update={"objects": self.objects[:1]}).digest
+
+
 class ScanParameters(Parameters):
     """Of ``scan``: the scan, and the content of its input file."""
 
@@ -49,7 +93,7 @@ class ScanParameters(Parameters):
     input_sha256: str | None
 
 
-class DatasetParameters(SeededParameters):
+class DatasetParameters(ReplicatedParameters):
     """Of ``simulated_dataset``."""
 
     dose: float
@@ -57,7 +101,7 @@ class DatasetParameters(SeededParameters):
     split: SplitOptions
 
 
-class ViewParameters(SeededParameters):
+class ViewParameters(ReplicatedParameters):
     """Of ``overlap_view``."""
 
     view_name: str
@@ -102,7 +146,7 @@ class TrainingParameters(MethodParameters):
     dose: float | None = None
 
 
-class ReconstructionParameters(MethodParameters):
+class ReconstructionParameters(MethodParameters, ReplicatedParameters):
     """Of ``reconstruction/<method>``.
 
     Attributes:
@@ -131,9 +175,10 @@ class ComparedMethod(Options):
     chain: tuple[str, ...]
     learned: bool
     not_here: str | None
+    first_object_alone: bool = Field(default=False, exclude_if=lambda alone: not alone)
 
 
-class ComparisonParameters(SeededParameters):
+class ComparisonParameters(ReplicatedParameters):
     """Of ``comparison_metrics``."""
 
     dose: float
@@ -143,7 +188,7 @@ class ComparisonParameters(SeededParameters):
     bootstrap_seed: int
 
 
-class ReportParameters(SeededParameters):
+class ReportParameters(ReplicatedParameters):
     """Of ``study_report``: everything that its words say of the study.
 
     ``asked`` is one digest of all other records: it names what was asked, and changes when any of them does.
@@ -167,13 +212,21 @@ def scan_parameters(study: Study) -> ScanParameters:
 
 def dataset_parameters(study: Study, dose: float) -> DatasetParameters:
     """Of ``simulated_dataset`` at a dose."""
-    return DatasetParameters(seeds=study.seeds, dose=dose, options=study.dose, split=study.split)
+    return DatasetParameters(
+        seeds=study.seeds, objects=tuple(study.scan.samples), dose=dose, options=study.dose, split=study.split
+    )
 
 
 def view_parameters(study: Study, view: str) -> ViewParameters:
     """Of ``overlap_view``, at any dose: the same positions are kept at each."""
     options = _without_training(study.views[view])
-    return ViewParameters(seeds=study.seeds, view_name=view, view=options, selection_seed=study.scan.seed)
+    return ViewParameters(
+        seeds=study.seeds,
+        objects=tuple(study.scan.samples),
+        view_name=view,
+        view=options,
+        selection_seed=study.scan.seed,
+    )
 
 
 def training_parameters(study: Study, dose: float, view: str, method: str | None) -> TrainingParameters:
@@ -206,6 +259,7 @@ def reconstruction_parameters(study: Study, dose: float, view: str, method: str)
         view=_without_training(study.views[view]),
         dose=dose,
         seeds=study.seeds,
+        objects=study.objects_of(method, view),
         not_here=study.skip_reason(method, view),
         bundle_sha256=_digest_of_named_bundle(entry),
         trained_on=study.training_view(method, view) if entry.record.trains == "view" else None,
@@ -222,11 +276,13 @@ def comparison_parameters(study: Study, dose: float, view: str) -> ComparisonPar
             chain=study.chain_of(name),
             learned=_learned(study, name),
             not_here=study.skip_reason(name, view),
+            first_object_alone=len(study.objects_of(name, view)) < len(study.scan.samples),
         )
         for name in study.methods
     )
     return ComparisonParameters(
         seeds=study.seeds,
+        objects=tuple(study.scan.samples),
         dose=dose,
         view_name=view,
         scoring=study.scoring,
@@ -240,6 +296,7 @@ def report_parameters(study: Study) -> ReportParameters:
     return ReportParameters(
         asked=digest_of([record.digest for record in _all_others(study)]),
         seeds=study.seeds,
+        objects=tuple(study.scan.samples),
         study_name=study.name,
         report=study.report,
         doses=study.doses,

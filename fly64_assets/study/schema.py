@@ -23,7 +23,7 @@ from fly64_assets.science.options import (
     SplitOptions,
     ViewOptions,
 )
-from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, MethodRole
+from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, UNBIASED_BOUND_METHOD, MethodRole
 from fly64_assets.study.complaints import Complaint, name_complaints, refuse, repetitions, unknown_name
 from fly64_assets.study.cron import cron_fault
 from fly64_assets.study.keys import dose_key, dose_label
@@ -32,7 +32,7 @@ from fly64_assets.study.method_entry import OWN, MethodEntry, start_complaints
 SHIPPED_STUDIES = Path(__file__).parents[1] / "studies"
 Dose = Annotated[float, Field(gt=0, le=1e12)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
-ROWS_BESIDE_METHODS = frozenset({*SANITY_METHODS, BOUND_METHOD})
+ROWS_BESIDE_METHODS = frozenset({*SANITY_METHODS, BOUND_METHOD, UNBIASED_BOUND_METHOD})
 
 
 class StudyError(ValueError):
@@ -173,9 +173,30 @@ class Study(Options):
         if self.scan.file is not None and self.scan.source == "synthetic":
             text = "a synthetic scan reads no file: write source: base_npz or source: measured, or remove file"
             complaints.append((("scan", "file"), text))
+        complaints.extend(self._object_complaints())
         complaints.extend(self._training_complaints())
         refuse(complaints)
         return self
+
+    def _object_complaints(self) -> Iterable[Complaint]:
+        for name, entry in self.methods.items():
+            for index, view in enumerate(entry.replicates_on or ()):
+                if view not in self.views:
+                    yield ("methods", name, "replicates_on", index), unknown_name(view, "view", self.views)
+        if self.scan.objects is None:
+            return
+        if "object" in self.scan.model_fields_set:
+            yield ("scan", "objects"), "object and objects are both given: keep one of them"
+        if self.scan.source != "synthetic":
+            yield ("scan", "objects"), f"a scan with source {self.scan.source} has its own object: remove objects"
+        shape = self.scan.objects[0].shape_px
+        for index, group in enumerate(self.scan.objects):
+            if group.shape_px != shape:
+                text = f"is {list(group.shape_px)}, the first object {list(shape)}: all lie under the same positions"
+                yield ("scan", "objects", index, "shape_px"), text
+        if len(self.scan.samples) > 1 and len(self.seeds) > 1:
+            text = f"{len(self.scan.samples)} objects go with one noise seed: keep one of the {len(self.seeds)} seeds"
+            yield ("seeds",), text
 
     def _training_complaints(self) -> Iterable[Complaint]:
         for name, entry in self.methods.items():
@@ -258,6 +279,12 @@ class Study(Options):
         entry = self.methods[method]
         trained_on = self.training_view(method, view)
         return entry.record.skip(Place(view, self.views[view], trained_on, self.views[trained_on]), entry.options)
+
+    def objects_of(self, method: str, view: str) -> tuple[str, ...]:
+        """Names of the objects that a method is run on in a view: all, or the first alone."""
+        names = tuple(self.scan.samples)
+        chain = [self.methods[each].replicates_on for each in self.chain_of(method)]
+        return names if all(views is None or view in views for views in chain) else names[:1]
 
     def roles(self) -> tuple[MethodRole, ...]:
         """What the comparison knows of each method, in the order of the study."""

@@ -136,9 +136,10 @@ def scan_is_usable(judged: Judged) -> list[Fault]:
     """Object and probe are finite, and every patch lies inside the object."""
     scan = read_scan(judged.files.path(names.SCAN))
     remedy = "Check the scan's input and rebuild it."
+    arrays = {"object": scan.object, **scan.replicates, "probe": scan.probe, "positions": scan.positions_xy_px}
     faults = [
         Fault("scan-finite", f"{names.SCAN}: {name}", "finite values", "NaN or infinity", remedy)
-        for name, array in (("object", scan.object), ("probe", scan.probe), ("positions", scan.positions_xy_px))
+        for name, array in arrays.items()
         if not np.isfinite(array).all()
     ]
     try:
@@ -284,7 +285,7 @@ def explains_counts(judged: Judged) -> list[Fault]:
     return [
         Fault(
             f"explains-{row['verdict'].replace(' ', '-')}",
-            f"seed {row['seed']}, {row['split']} split",
+            f"{row['object or seed']}, {row['split']} split",
             f"at most {row['flat_nll_per_photon']:.6g} nats per photon, that of a flat object",
             f"{row['nll_per_photon']} ({row['verdict']})",
             remedy,
@@ -297,8 +298,8 @@ def explains_counts(judged: Judged) -> list[Fault]:
 def _explanations(judged: Judged) -> list[Row]:
     found = read_json(judged.files.path(names.EXPLANATIONS))
     return [
-        {"seed": int(seed), "split": split, **Explanation.from_dict(explained).to_dict()}
-        for seed, splits in found.items()
+        {"object or seed": key, "split": split, **Explanation.from_dict(explained).to_dict()}
+        for key, splits in found.items()
         for split, explained in splits.items()
     ]
 
@@ -308,7 +309,8 @@ def _product_of(judged: Judged, row: Row) -> str:
     if not isinstance(parameters, ReconstructionParameters):
         message = f"{judged.files.item} has no reconstruction's parameters"
         raise TypeError(message)
-    return names.product_file(str(parameters.method), row["split"], parameters.folder_of(row["seed"]))
+    (folder,) = (each.folder for each in parameters.repetitions if each.key == row["object or seed"])
+    return names.product_file(str(parameters.method), row["split"], folder)
 
 
 def metrics_table_is_complete(judged: Judged) -> list[Fault]:
@@ -326,6 +328,10 @@ def metrics_table_is_complete(judged: Judged) -> list[Fault]:
         dose=parameters.dose,
         view=parameters.view_name,
         seeds=parameters.seeds,
+        objects={
+            name: {method.name for method in parameters.methods if index and method.first_object_alone}
+            for index, name in enumerate(parameters.objects)
+        },
         metrics=scored_metrics(parameters.scoring.metrics),
     )
 

@@ -12,6 +12,7 @@ from fly64_assets.science.figures import ComparisonPanels, comparison_figure
 from fly64_assets.science.metrics.cell_scores import CellScores
 from fly64_assets.science.metrics.tables import TRACE, TRACE_COSTS
 from fly64_assets.science.report import WIDE_MEANINGS, wide_table
+from fly64_assets.science.report.scores import stands_first
 from fly64_assets.study.parameters import ComparisonParameters
 
 PREVIEW_BYTES = 60_000
@@ -52,9 +53,10 @@ def _write_tables(run: PartitionRun[ComparisonParameters], cell: ScoredCell, met
 
 
 def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:
-    """Scores of the test split that the catalog plots over partitions, averaged over seeds."""
+    """Scores of the test split that the catalog plots over partitions, averaged over objects or seeds."""
     shown = {("ssim", "phase"), ("pearson", "phase"), ("psnr", "phase"), ("frc50", "complex"), ("excess_nll", "")}
     rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(methods)].fillna({"part": ""})
+    rows = pd.DataFrame(rows[[stands_first(row) for row in rows.to_dict("records")]])
     means = pd.DataFrame(rows.groupby(["method", "metric", "part"])["value"].mean()).reset_index()
     return {
         f"{row['method']} {row['part']} {row['metric']}".replace("  ", " "): float(row["value"])
@@ -65,15 +67,14 @@ def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:
 
 def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
     """Write the cell's figure and return a small one for the catalog."""
-    seed = run.parameters.first_seed
-    scores, dataset = cell.scores[seed, files.TRACED], cell.dataset(seed, files.TRACED)
-    first = next(iter(scores.aligned.values()))
+    scores, dataset = cell.scores[cell.first, files.TRACED], cell.dataset(cell.first, files.TRACED)
+    first = next(iter(scores.pairs.values()))
     x0, y0 = first.corner_xy_px
     panels = ComparisonPanels(
         methods=tuple(method.name for method in run.parameters.methods),
         truth=first.truth,
         mask=first.mask,
-        aligned={method: pair.image for method, pair in scores.aligned.items()},
+        aligned={method: pair.image for method, pair in scores.pairs.items()},
         origin_yx_px=(y0, x0),
         positions_xy_px=dataset.measurement.positions_xy_px,
         failures=scores.failures,
@@ -88,6 +89,7 @@ def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
 def _captions(scores: CellScores) -> dict[str, str]:
     metrics = scores.table
     phase = metrics[(metrics["part"] == "phase") & metrics["metric"].isin(["ssim", "pearson"])]
+    phase = pd.DataFrame(phase[[stands_first(row) for row in phase.to_dict("records")]])
     captions = {}
     for method, rows in phase.groupby("method"):
         values = rows.set_index("metric")["value"]

@@ -16,22 +16,23 @@ from fly64_assets.science.interop.ptychodus import read_product, write_product
 from fly64_assets.science.methods.following import Followed, follow
 from fly64_assets.science.methods.record import METHOD_KINDS, Given
 from fly64_assets.science.metrics.explanation import Explanation, explain_counts
-from fly64_assets.science.records import SPLITS, Reconstruction, Split
+from fly64_assets.science.records import Measurement, Reconstruction, Split
 from fly64_assets.storage import read_json, sha256_of
-from fly64_assets.study.parameters import ReconstructionParameters
+from fly64_assets.study.parameters import ReconstructionParameters, Repetition
 
 
 def reconstruction(run: PartitionRun[ReconstructionParameters]) -> Metadata:
     """What one method makes of the counts of a view, of both splits.
 
     The method sees amplitudes, their scale, the probe and the positions, never the object. Of the test split, what
-    it had on its way is kept too: it shows what less CPU time would have bought.
+    it had on its way is kept too: it shows what less CPU time would have bought. Objects beyond the first have a test
+    split alone, and no way is kept of them.
     """
     require_place(run)
     made = Results()
-    for seed in run.parameters.seeds:
-        for split in SPLITS:
-            _keep(run, made, _follow(run, seed, split), seed, split)
+    for each in run.parameters.repetitions:
+        for split in each.splits:
+            _keep(run, made, _follow(run, each, split), each, split)
     made.costs |= {"train": {str(seed): spent for seed, spent in _training_costs(run)}}
     run.write_json(files.COSTS, made.costs)
     run.write_json(files.EXPLANATIONS, made.explanations)
@@ -53,80 +54,80 @@ class Results:
     shown: dict[str, Reconstruction] = field(default_factory=dict)
 
     def cost_rows(self) -> list[dict[str, Any]]:
-        """A row per seed and split."""
+        """A row per seed or further object, and split."""
         return [
-            {"seed": seed, "split": split, "cpu_seconds": round(seconds, 2)}
-            for seed, splits in self.costs["reconstruct"].items()
+            {"object or seed": key, "split": split, "cpu_seconds": round(seconds, 2)}
+            for key, splits in self.costs["reconstruct"].items()
             for split, seconds in splits.items()
         ]
 
     def explanation_rows(self) -> list[dict[str, Any]]:
-        """A row per seed and split."""
+        """A row per seed or further object, and split."""
         return [
-            {"seed": seed, "split": split, **found}
-            for seed, splits in self.explanations.items()
+            {"object or seed": key, "split": split, **found}
+            for key, splits in self.explanations.items()
             for split, found in splits.items()
         ]
 
 
-def _follow(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> Followed:
+def _follow(run: PartitionRun[ReconstructionParameters], each: Repetition, split: Split) -> Followed:
     parameters = run.parameters
-    view_file = files.view_file(parameters.view_name, split, parameters.folder_of(seed))
-    measurement = read_dataset(run.files("overlap_view").path(view_file)).measurement
-    start = _start(run, seed, split)
+    start = _start(run, each, split)
     given = Given(
-        seed,
+        each.seed,
         start=None if start is None else start.object,
         start_extended=None if start is None else start.extended,
-        bundle=_bundle(run, seed),
+        bundle=_bundle(run, each.seed),
         progress=run.progress,
     )
     return follow(
         METHOD_KINDS.get(str(parameters.kind)),
-        measurement,
+        _measurement(run, each, split),
         parameters.options,
         given,
         method=str(parameters.method),
-        keep_trace=split == files.TRACED and seed == parameters.first_seed,
+        keep_trace=split == files.TRACED and each.first,
     )
 
 
+def _measurement(run: PartitionRun[ReconstructionParameters], each: Repetition, split: Split) -> Measurement:
+    name = files.view_file(run.parameters.view_name, split, each.folder)
+    return read_dataset(run.files("overlap_view").path(name)).measurement
+
+
 def _keep(
-    run: PartitionRun[ReconstructionParameters], made: Results, followed: Followed, seed: int, split: Split
+    run: PartitionRun[ReconstructionParameters], made: Results, followed: Followed, each: Repetition, split: Split
 ) -> None:
     """Write a result and its way; CPU times go to the costs, so that equal results have equal files."""
     parameters, result = run.parameters, followed.result
-    method, folder = str(parameters.method), parameters.folder_of(seed)
+    method, folder = str(parameters.method), each.folder
     _write(run.path(files.product_file(method, split, folder)), result)
-    made.costs["reconstruct"].setdefault(str(seed), {})[split] = result.cpu_seconds
+    made.costs["reconstruct"].setdefault(each.key, {})[split] = result.cpu_seconds
     for step, estimate in followed.trace.items():
         _write(run.path(files.trace_file(method, split, folder, step)), estimate)
-        made.costs["trace"].setdefault(str(seed), {})[str(step)] = estimate.cpu_seconds
-    made.explanations.setdefault(str(seed), {})[split] = _explained(run, result, seed, split).to_dict()
-    if split == files.TRACED and seed == parameters.first_seed:
+        made.costs["trace"].setdefault(each.key, {})[str(step)] = estimate.cpu_seconds
+    made.explanations.setdefault(each.key, {})[split] = _explained(run, result, each, split).to_dict()
+    if split == files.TRACED and each.first:
         made.shown[method] = result
 
 
 def _explained(
-    run: PartitionRun[ReconstructionParameters], result: Reconstruction, seed: int, split: Split
+    run: PartitionRun[ReconstructionParameters], result: Reconstruction, each: Repetition, split: Split
 ) -> Explanation:
-    parameters = run.parameters
-    view_file = files.view_file(parameters.view_name, split, parameters.folder_of(seed))
-    measurement = read_dataset(run.files("overlap_view").path(view_file)).measurement
-    return explain_counts(measurement, result, learned=parameters.learned)
+    return explain_counts(_measurement(run, each, split), result, learned=run.parameters.learned)
 
 
 def _write(path: Path, estimate: Reconstruction) -> None:
     write_product(path, replace(estimate, cpu_seconds=float("nan")))
 
 
-def _start(run: PartitionRun[ReconstructionParameters], seed: int, split: Split) -> Reconstruction | None:
+def _start(run: PartitionRun[ReconstructionParameters], each: Repetition, split: Split) -> Reconstruction | None:
     """The result of the method that this one starts from; None: flat."""
     method = run.parameters.starts_from
     if method is None:
         return None
     products = run.files(f"reconstruction/{method}")
-    return read_product(products.path(files.product_file(method, split, run.parameters.folder_of(seed))))
+    return read_product(products.path(files.product_file(method, split, each.folder)))
 
 
 def _trained(run: PartitionRun[ReconstructionParameters]) -> PartitionFiles | None:

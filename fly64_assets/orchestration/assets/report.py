@@ -65,6 +65,7 @@ def report_data(run: PartitionRun[ReportParameters]) -> ReportData:
         views=parameters.views,
         methods=parameters.methods,
         seeds=parameters.seeds,
+        objects=parameters.objects,
         study_hash=parameters.asked,
         object_origin=scan.object_origin,
         cells=tuple(_cell(run, dose, view) for view in parameters.views for dose in parameters.doses),

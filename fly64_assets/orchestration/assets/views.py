@@ -12,18 +12,23 @@ from fly64_assets.science.figures import view_preview
 from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.records import SPLITS, Split
 from fly64_assets.science.views.view import ViewSummary, make_view
-from fly64_assets.study.parameters import ViewParameters
+from fly64_assets.study.parameters import Repetition, ViewParameters
 
 
 def overlap_view(run: PartitionRun[ViewParameters]) -> Metadata:
     """The positions that a view keeps, as DATA-001 datasets, with requested and measured overlap.
 
-    The same positions are kept at every dose and for every seed. A view that keeps too few train
+    The same positions are kept at every dose, for every seed and every object. A view that keeps too few train
     positions still materializes, marked as not trainable with the reason.
     """
     summaries: dict[int, dict[Split, ViewSummary]] = {
-        seed: {split: _make_split(run, split, seed) for split in SPLITS} for seed in run.parameters.seeds
+        each.seed: {split: _make_split(run, split, each) for split in SPLITS}
+        for each in run.parameters.repetitions
+        if "train" in each.splits
     }
+    for each in run.parameters.repetitions:
+        if "train" not in each.splits:
+            _make_split(run, "test", each)
     first = summaries[run.parameters.first_seed]
     run.write_json(files.OVERLAP_METRICS, metrics_bundle(run.parameters.view_name, summaries))
     return {
@@ -51,9 +56,9 @@ def metrics_bundle(view: str, summaries: dict[int, dict[Split, ViewSummary]]) ->
     }
 
 
-def _make_split(run: PartitionRun[ViewParameters], split: Split, seed: int) -> ViewSummary:
+def _make_split(run: PartitionRun[ViewParameters], split: Split, each: Repetition) -> ViewSummary:
     parameters = run.parameters
-    view, folder = parameters.view_name, parameters.folder_of(seed)
+    view, folder = parameters.view_name, each.folder
     return make_view(
         run.files("simulated_dataset").path(files.dataset_file(split, folder)),
         parameters.view,
@@ -61,7 +66,7 @@ def _make_split(run: PartitionRun[ViewParameters], split: Split, seed: int) -> V
         split=split,
         out=run.path(files.view_file(view, split, folder)),
         rng=named_rng(parameters.selection_seed, "view", view, split),
-        parameter_hash=parameters.digest,
+        parameter_hash=parameters.first_digest if "train" in each.splits else parameters.digest,
     )
 
 

@@ -119,7 +119,7 @@ class Freshness:
         for source in self.graph.upstream(item):
             made = self.entry(source)
             if made is not None:
-                present[str(source)] = made.version_of(self.graph.file_read(item.asset, source.asset))
+                present[str(source)] = made.version_of(self.graph.file_read(item.asset, source))
         reasons = []
         for name, version in present.items():
             if name not in entry.upstream:

@@ -142,8 +142,8 @@ class Publication:
     def _read_versions(self) -> dict[str, str]:
         read = self.workspace.graph.file_read
         return {
-            str(found.item): found.version_of(read(self.item.asset, asset))
-            for asset, each in self.inputs.items()
+            str(found.item): found.version_of(read(self.item.asset, found.item))
+            for each in self.inputs.values()
             for found in each.values()
         }
 
@@ -199,7 +199,7 @@ class Publication:
             if source in skipped:
                 versions[str(source)] = _skip_version(reason)
             elif entry is not None:
-                versions[str(source)] = entry.version_of(self.workspace.graph.file_read(below.asset, source.asset))
+                versions[str(source)] = entry.version_of(self.workspace.graph.file_read(below.asset, source))
         return versions
 
     def _observe(self, item: PartitionId, reason: str, parameter_digest: str, upstream: dict[str, str]) -> None:

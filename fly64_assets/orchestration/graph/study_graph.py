@@ -63,7 +63,8 @@ class Read:
         how: "whole" (it has no partitions), "dose" (that of the reader's dose), "cell" (one of the same dose), or
             "all" (every partition that has been made).
         views: for "cell": the reader's view to the view that it reads; a view that is absent reads nothing.
-        file: the one file that it reads, whose content alone decides freshness; None: the whole partition.
+        file: the one file that it reads, whose content alone decides freshness, "{view}" standing for the view of the
+            partition that is read; None: the whole partition.
     """
 
     asset: str
@@ -157,9 +158,10 @@ class StudyGraph:
         """The partitions that one partition reads."""
         return self._upstream.setdefault(item, tuple(self._read_by(item)))
 
-    def file_read(self, reader: str, source: str) -> str | None:
-        """The one file of an upstream asset that another reads; None: its whole partition."""
-        return next((read.file for read in self.nodes[reader].reads if read.asset == source), None)
+    def file_read(self, reader: str, source: PartitionId) -> str | None:
+        """The one file of an upstream partition that an asset reads; None: all of it."""
+        file = next((read.file for read in self.nodes[reader].reads if read.asset == source.asset), None)
+        return file and file.format(view=split_partition(source.partition)[1])
 
     def downstream(self, item: PartitionId) -> tuple[PartitionId, ...]:
         """The partitions that read one partition."""
@@ -253,6 +255,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
     views = tuple(study.views)
     same = {view: view for view in views}
     own_view = Read(VIEW, "cell", same)
+    learned_from = Read(VIEW, "cell", same, files.TRAIN_VIEW) if len(study.scan.samples) > 1 else own_view
     reference = ("fly64_assets.science.methods.reference",) if study.scan.source == "measured" else ()
     yield AssetNode(
         SCAN, "whole", (), ("fly64_assets.science.scan", *reference), lambda dose, view: scan_parameters(study)
@@ -275,7 +278,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
     yield AssetNode(
         BUNDLE,
         "cell",
-        (own_view,),
+        (learned_from,),
         _modules(study, [method for view in views if (method := study.trains(view))]),
         lambda dose, view: training_parameters(study, dose, view, study.trains(view)),
         views=views,
@@ -295,7 +298,7 @@ def _nodes(study: Study) -> Iterator[AssetNode]:
             yield AssetNode(
                 f"{TRAINING}/{method}",
                 "cell",
-                (own_view,),
+                (learned_from,),
                 _modules(study, [method]),
                 lambda dose, view, method=method: training_parameters(study, dose, view, method),
                 method=method,

@@ -5,6 +5,7 @@ Charts of the report are drawn as SVG in ``report``; which colour and marker a m
 
 from fly64_assets.science.figures.comparison import ComparisonPanels, comparison_figure
 from fly64_assets.science.figures.previews import (
+    contact_sheet,
     dataset_preview,
     loss_curve,
     reconstruction_preview,
@@ -15,6 +16,7 @@ from fly64_assets.science.figures.previews import (
 __all__ = [
     "ComparisonPanels",
     "comparison_figure",
+    "contact_sheet",
     "dataset_preview",
     "loss_curve",
     "reconstruction_preview",

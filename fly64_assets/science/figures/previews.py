@@ -32,6 +32,7 @@ _WIDE_RANGE = 30
 """Losses that span more than this factor are drawn on a logarithmic axis."""
 
 MAX_PATTERNS_READ = 512
+MAX_SHEET_COLUMNS = 6
 MAX_PREVIEW_COLUMNS = 5
 """More reconstructions stand in several rows."""
 
@@ -60,6 +61,33 @@ def scan_preview(scan: Scan, *, max_bytes: int = PREVIEW_MAX_BYTES) -> bytes:
     n_positions = len(scan.positions_xy_px)
     _dots(position_axes, scan.positions_xy_px, MUTED_COLOUR)
     _frame_object(position_axes, scan.object.shape, f"{n_positions:,} positions")
+    return to_png(figure, max_bytes=max_bytes)
+
+
+def contact_sheet(objects: Mapping[str, ComplexObject], *, max_bytes: int = PREVIEW_MAX_BYTES) -> bytes:
+    """Phase and amplitude of every object, one above the other, on the scales of all of them.
+
+    Args:
+        objects: by name, in the order to show.
+        max_bytes: colours and pixels are reduced until the PNG is no larger.
+
+    Returns:
+        PNG bytes.
+    """
+    columns = min(len(objects), MAX_SHEET_COLUMNS)
+    rows = math.ceil(len(objects) / columns)
+    figure = new_figure(1.3 * columns + 0.2, 2.75 * rows)
+    axes = figure.subplots(2 * rows, columns, squeeze=False)
+    phases = {name: centred_phase(found) for name, found in objects.items()}
+    limits = value_limits(np.concatenate([phase.ravel() for phase in phases.values()]))
+    faint = min(float(np.abs(found).min()) for found in objects.values())
+    for empty in axes.ravel():
+        empty.set_axis_off()
+    for index, (name, found) in enumerate(objects.items()):
+        row, column = divmod(index, columns)
+        show_image(axes[2 * row, column], phases[name], title=name, limits=limits, labelled=False)
+        amplitude = axes[2 * row + 1, column]
+        show_image(amplitude, np.abs(found), colour_map="gray", limits=(faint, 1.0), labelled=False)
     return to_png(figure, max_bytes=max_bytes)
 
 

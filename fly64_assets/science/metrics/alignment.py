@@ -1,7 +1,9 @@
-"""Removing what ptychography cannot know before images are compared: phase ramp, shift and complex scale.
+"""What is removed before an image is compared with the truth: one complex scale, or phase ramp, shift and scale.
 
-An object times a phase ramp with a shifted diffraction origin, or an object and a probe shifted against
-each other, explain the same data equally well. Every method is aligned by the same steps:
+Where probe and positions are known, the counts determine the object but for one complex scale, and nothing else is
+removed (:func:`scale_alone`). An object times a phase ramp with a shifted diffraction origin, or an object and a probe
+shifted against each other, explain the same data equally well where probe or positions are estimated too. Then, and
+beside the other score everywhere, every method is aligned in full by the same steps (:func:`align`):
 
 1. the ramp, from the peak of the Fourier transform of reconstruction * conj(truth), refined: nothing is
    unwrapped, and it comes first because a ramp of a cycle or more hides any correlation;
@@ -53,6 +55,26 @@ class Alignment:
     reason: str = ""
 
 
+def scale_alone(reconstruction: np.ndarray, truth: np.ndarray, region: IlluminatedRegion) -> tuple[Image, Alignment]:
+    """Remove nothing but one complex scale, by the summed inner product with the truth, weighted by illumination.
+
+    Args:
+        reconstruction: complex ``(H, W)``.
+        truth: complex ``(H, W)``.
+        region: where the two are compared, and with which weights.
+
+    Returns:
+        The scaled image on the whole grid, and the scale; nothing was registered, so nothing can have failed.
+
+    Raises:
+        ValueError: shapes differ, or a value is not finite.
+    """
+    _require_comparable(reconstruction, truth, region)
+    image = reconstruction.astype(np.complex128)
+    scale = _scale(image, truth.astype(np.complex128), region.weight)
+    return image * scale, Alignment((0.0, 0.0), (0.0, 0.0), _inverse(scale), True)
+
+
 def align(
     reconstruction: np.ndarray, truth: np.ndarray, region: IlluminatedRegion, max_shift_px: float
 ) -> tuple[Image, Alignment]:
@@ -71,12 +93,7 @@ def align(
     Raises:
         ValueError: shapes differ, or a value is not finite.
     """
-    if not reconstruction.shape == truth.shape == region.mask.shape:
-        message = f"reconstruction {reconstruction.shape}, truth {truth.shape} and region {region.mask.shape} differ"
-        raise ValueError(message)
-    if not np.isfinite(reconstruction).all():
-        message = f"the reconstruction holds {np.sum(~np.isfinite(reconstruction))} values that are not finite"
-        raise ValueError(message)
+    _require_comparable(reconstruction, truth, region)
     weight, truth = region.weight, truth.astype(np.complex128)
     image = reconstruction.astype(np.complex128)
     own_ramp = _lag_ramp(image, weight)
@@ -91,6 +108,15 @@ def align(
     image, scale = _closest(image, truth, weight, best)
     alignment = Alignment(_pair(best.shift), _pair(best.ramp), _inverse(scale), not best.reason, best.reason)
     return image * scale, alignment
+
+
+def _require_comparable(reconstruction: np.ndarray, truth: np.ndarray, region: IlluminatedRegion) -> None:
+    if not reconstruction.shape == truth.shape == region.mask.shape:
+        message = f"reconstruction {reconstruction.shape}, truth {truth.shape} and region {region.mask.shape} differ"
+        raise ValueError(message)
+    if not np.isfinite(reconstruction).all():
+        message = f"the reconstruction holds {np.sum(~np.isfinite(reconstruction))} values that are not finite"
+        raise ValueError(message)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -1,4 +1,4 @@
-"""What scoring a cell yields: its table, its curves, and the aligned images behind them."""
+"""What scoring a cell yields: its table, its curves, and the images behind them."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from jaxtyping import Bool, Complex64, Float64
 from fly64_assets.science.metrics.alignment import Alignment
 from fly64_assets.science.metrics.tables import CURVES, SCORES
 
-SCORING_VERSION = "1"
+SCORING_VERSION = "2"
 
 TABLE_COLUMNS = SCORES.names
 CURVE_COLUMNS = CURVES.names
@@ -19,13 +19,13 @@ COLUMN_TYPES = {name: kind for name, kind, _ in SCORES.described() if kind != "f
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AlignedPair:
-    """An aligned reconstruction beside the truth, cropped to the box of the scored region, for scores and figures.
+class ImagePair:
+    """A reconstruction beside the truth, cropped to the box of the scored region, for scores and figures.
 
     All arrays are read-only: metrics of other packages are given them.
 
     Attributes:
-        image: aligned reconstruction.
+        image: the reconstruction, freed from what ``alignment`` says.
         truth: truth, same crop.
         amplitude, phase_rad: of the image.
         truth_amplitude, truth_phase_rad: of the truth; phases are relative to its mean phase.
@@ -52,11 +52,12 @@ class CellScores:
     Attributes:
         table: one row per method, metric and part (:data:`TABLE_COLUMNS`).
         frc_curves: :data:`CURVE_COLUMNS`, one row per method and ring.
-        aligned: aligned images of the methods, for figures.
-        failures: method -> why it could not be registered or scored; a diverged one is among them.
+        pairs: the images of the methods under the alignment that stands first, for figures.
+        failures: method -> why the score that stands first is missing or not to be trusted: it diverged, it is not
+            finite, or it could not be registered.
     """
 
     table: pd.DataFrame
     frc_curves: pd.DataFrame
-    aligned: dict[str, AlignedPair]
+    pairs: dict[str, ImagePair]
     failures: dict[str, str]

@@ -9,7 +9,13 @@ from fly64_assets.science.records import Split
 
 
 def cost_table(
-    costs: Mapping[str, Mapping[str, float | int]], *, dose: float, view: str, split: Split, seed: int
+    costs: Mapping[str, Mapping[str, float | int]],
+    *,
+    dose: float,
+    view: str,
+    split: Split,
+    seed: int,
+    object: str = "object",
 ) -> pd.DataFrame:
     """One row per method and cost.
 
@@ -19,6 +25,7 @@ def cost_table(
         view: name.
         split: name.
         seed: study seed.
+        object: name of the object.
 
     Returns:
         The columns of the schema ``COSTS``.
@@ -29,7 +36,7 @@ def cost_table(
     >>> cost_table(
     ...     {"map": {"cpu_seconds_reconstruct": 2.5}}, dose=1e4, view="dense", split="test", seed=1
     ... ).values.tolist()
-    [[10000.0, 'dense', 'test', 1, 'map', 'cpu_seconds_reconstruct', 2.5]]
+    [[10000.0, 'dense', 'test', 'object', 1, 'map', 'cpu_seconds_reconstruct', 2.5]]
     """
     rows = []
     for method, spent in costs.items():
@@ -37,5 +44,5 @@ def cost_table(
         if unknown:
             message = f"{method} has the costs {', '.join(unknown)}; known are {', '.join(COST_MEANINGS)}"
             raise ValueError(message)
-        rows += [(dose, view, split, seed, method, metric, float(value)) for metric, value in spent.items()]
+        rows += [(dose, view, split, object, seed, method, metric, float(value)) for metric, value in spent.items()]
     return pd.DataFrame(rows, columns=pd.Index(COSTS.names))

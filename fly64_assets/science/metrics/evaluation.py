@@ -7,7 +7,7 @@ from typing import TypeVar
 import numpy as np
 import pandas as pd
 
-from fly64_assets.science.metrics.cell_scores import AlignedPair
+from fly64_assets.science.metrics.cell_scores import ImagePair
 from fly64_assets.science.metrics.frc import ratio, ring_terms
 from fly64_assets.science.metrics.intervals import NO_INTERVAL, Interval, normal_interval, percentile_interval
 from fly64_assets.science.metrics.record import Metric, PerBlock
@@ -25,7 +25,7 @@ class Comparison:
         cell: blocks and bootstrap draws.
     """
 
-    def __init__(self, pair: AlignedPair, cell: ScoredCell) -> None:
+    def __init__(self, pair: ImagePair, cell: ScoredCell) -> None:
         self.pair, self.cell = pair, cell
         self._sums: dict[object, np.ndarray] = {}
 
@@ -59,9 +59,23 @@ class Comparison:
         return [self._correlation(weights) for weights in self.cell.frc_draws]
 
     @property
+    def phase_error_power(self) -> np.ndarray:
+        """Power spectral density of the phase error on the rings, rad^2 px^2."""
+        window, rings = self.cell.window, self._rings[-2]
+        error = (self.pair.phase_rad - self.pair.truth_phase_rad).astype(complex)
+        _, power, _, _, _ = ring_terms(error, np.zeros_like(error), window)
+        return np.bincount(rings, weights=power) / np.bincount(rings) / np.sum(window**2)
+
+    @property
     def curve(self) -> pd.DataFrame:
-        """Columns frequency_cycles_per_px and frc."""
-        return pd.DataFrame({"frequency_cycles_per_px": self.frequency, "frc": self.correlation})
+        """Columns frequency_cycles_per_px, frc and phase_error_power."""
+        return pd.DataFrame(
+            {
+                "frequency_cycles_per_px": self.frequency,
+                "frc": self.correlation,
+                "phase_error_power": self.phase_error_power,
+            }
+        )
 
     def value(self, metric: Metric) -> float:
         """The metric's value, without interval."""

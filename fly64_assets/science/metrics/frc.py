@@ -54,13 +54,17 @@ def ring_terms(
         spectra.append(np.fft.fft2(free if np.linalg.norm(free) > rounding else np.zeros_like(free)))
     fy, fx = (np.fft.fftfreq(n) for n in window.shape)
     frequency = np.hypot(fy[:, None], fx[None])
-    width = 1 / min(window.shape)
-    number = np.rint(frequency / width).astype(int)
-    last = int(NYQUIST_CYCLES_PER_PX / width)
-    kept = (number >= 1) & (number <= last)  # ring 0 holds the mean, which was removed
+    centres = ring_centres(window)
+    number = np.rint(frequency / centres[0]).astype(int)
+    kept = (number >= 1) & (number <= len(centres))  # ring 0 holds the mean, which was removed
     a, b = (spectrum[kept] for spectrum in spectra)
-    centres = np.arange(1, last + 1) * width
     return (a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2, number[kept] - 1, centres
+
+
+def ring_centres(window: Float64[np.ndarray, "h w"]) -> Curve:
+    """Centres of the rings of a window, one bin of the shorter side apart, cycles/px up to Nyquist."""
+    width = 1 / min(window.shape)
+    return np.arange(1, int(NYQUIST_CYCLES_PER_PX / width) + 1) * width
 
 
 def ratio(cross: np.ndarray, power_a: np.ndarray, power_b: np.ndarray) -> np.ndarray:

@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from fly64_assets.science.metrics.cell_scores import AlignedPair
+from fly64_assets.science.metrics.cell_scores import ImagePair
 from fly64_assets.science.registry import Registry
 
 Part = Literal["", "amplitude", "phase", "complex"]
@@ -53,8 +53,8 @@ class PerBlock:
         score: ``(totals, pair)`` to scores: totals ``(..., k)`` are sums over blocks, scores have shape ``(...)``.
     """
 
-    sums: Callable[[AlignedPair, np.ndarray], np.ndarray]
-    score: Callable[[np.ndarray, AlignedPair], np.ndarray]
+    sums: Callable[[ImagePair, np.ndarray], np.ndarray]
+    score: Callable[[np.ndarray, ImagePair], np.ndarray]
 
 
 def says_nothing(value: float) -> str:

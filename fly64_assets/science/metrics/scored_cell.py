@@ -1,4 +1,4 @@
-"""What is compared in a cell, and how an image becomes comparable: one region, one grid, one alignment for all."""
+"""What is compared in a cell, and how an image becomes comparable: one region, one grid, one way for all."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 from skimage.restoration import unwrap_phase
 
-from fly64_assets.science.metrics.alignment import align
-from fly64_assets.science.metrics.cell_scores import AlignedPair
+from fly64_assets.science.metrics.alignment import align, scale_alone
+from fly64_assets.science.metrics.cell_scores import ImagePair
 from fly64_assets.science.metrics.frc import ring_terms
 from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
 from fly64_assets.science.metrics.image_error import square_blocks
 from fly64_assets.science.options import ScoringOptions
-from fly64_assets.science.records import Dataset, Reconstruction, Scan
+from fly64_assets.science.records import AlignmentName, Dataset, Reconstruction, Scan
 
 _BLOCK_PX = 24
 _WRAPPING_RANGE_RAD = 0.9 * 2 * np.pi
@@ -97,9 +97,29 @@ def require_grid(candidates: Mapping[str, Reconstruction], dataset: Dataset) -> 
             raise ValueError(message)
 
 
-def aligned_pair(image: np.ndarray, cell: ScoredCell) -> AlignedPair:
-    """A reconstruction's object, aligned with the truth and cropped to the scored box."""
-    aligned, alignment = align(image, cell.truth, cell.region, cell.options.max_shift_px)
+def alignment_first(reconstruction: Reconstruction, dataset: Dataset) -> AlignmentName:
+    """Which alignment stands first: the full one only where the counts leave ramp and shift open.
+
+    That is where the method refined probe or positions, and where the object is a reference, whose own ramp and shift
+    were as open when it was reconstructed.
+    """
+    known, measurement = dataset.metadata.get("object_origin", "truth") == "truth", dataset.measurement
+    taken = _same(reconstruction.probe, measurement.probe)
+    placed = _same(reconstruction.positions_xy_px, measurement.positions_xy_px)
+    return "scale" if known and taken and placed else "full"
+
+
+def _same(found: np.ndarray, given: np.ndarray) -> bool:
+    """Whether a result still has what it was given, up to the rounding of a file."""
+    return found.shape == given.shape and np.allclose(found, given, rtol=1e-5, atol=1e-5 * np.abs(given).max(initial=0))
+
+
+def image_pair(image: np.ndarray, cell: ScoredCell, alignment_name: AlignmentName) -> ImagePair:
+    """A reconstruction's object beside the truth, aligned with it and cropped to the scored box."""
+    if alignment_name == "scale":
+        aligned, alignment = scale_alone(image, cell.truth, cell.region)
+    else:
+        aligned, alignment = align(image, cell.truth, cell.region, cell.options.max_shift_px)
     reference = np.exp(-1j * np.angle(np.sum(cell.region.weight * cell.truth)))
     image, truth, mask = (aligned * reference)[cell.box], (cell.truth * reference)[cell.box], cell.mask
     truth_phase, phase = np.angle(truth), np.angle(image)
@@ -107,7 +127,7 @@ def aligned_pair(image: np.ndarray, cell: ScoredCell) -> AlignedPair:
         # No fixed branch holds such a truth: unwrap it (it has no noise) and follow it by less than half a turn.
         truth_phase = np.asarray(unwrap_phase(truth_phase))
         phase = truth_phase + np.angle(image * truth.conj())
-    return AlignedPair(
+    return ImagePair(
         image=_read_only(image.astype(np.complex64)),
         truth=_read_only(truth.astype(np.complex64)),
         amplitude=_read_only(np.abs(image)),

@@ -1,28 +1,46 @@
 """The one function that compares methods: every reconstruction of a cell against the truth, all alike."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 
 import numpy as np
 import pandas as pd
 
 from fly64_assets.science.metrics.alignment import Alignment
-from fly64_assets.science.metrics.bounds import phase_error_bound
+from fly64_assets.science.metrics.bounds import PhaseBound, phase_error_bound
 from fly64_assets.science.metrics.cell_scores import (
     CURVE_COLUMNS,
     SCORING_VERSION,
     TABLE_COLUMNS,
-    AlignedPair,
     CellScores,
+    ImagePair,
 )
 from fly64_assets.science.metrics.evaluation import Comparison, counts_row, empty_row
 from fly64_assets.science.metrics.explanation import Explanation
-from fly64_assets.science.metrics.intervals import percentile_interval
+from fly64_assets.science.metrics.frc import ring_centres
+from fly64_assets.science.metrics.intervals import NO_INTERVAL, percentile_interval
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
 from fly64_assets.science.metrics.record import Metric, require_distinct, scored_metrics
-from fly64_assets.science.metrics.scored_cell import ScoredCell, aligned_pair, prepare_cell, require_grid
+from fly64_assets.science.metrics.scored_cell import (
+    ScoredCell,
+    alignment_first,
+    image_pair,
+    prepare_cell,
+    require_grid,
+)
+from fly64_assets.science.metrics.shipped import FRC50
 from fly64_assets.science.options import ScoringOptions
-from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, Dataset, Reconstruction, Scan, Split
+from fly64_assets.science.records import (
+    ALIGNMENTS,
+    BOUND_METHOD,
+    SANITY_METHODS,
+    UNBIASED_BOUND_METHOD,
+    AlignmentName,
+    Dataset,
+    Reconstruction,
+    Scan,
+    Split,
+)
 
 _EXPLAINED: Mapping[str, Explanation] = MappingProxyType({})
 
@@ -40,10 +58,13 @@ def score_cell(
     rng: np.random.Generator,
     metrics: tuple[Metric, ...] | None = None,
     explanations: Mapping[str, Explanation] = _EXPLAINED,
+    object: str = "object",
 ) -> CellScores:
     """Score every reconstruction of a cell against the truth by the same steps.
 
-    A row for every method and metric. ``flat`` (an object of ones) and ``truth`` are scored as well. ``value_low``
+    A row for every method, metric and alignment: every image is scored with one complex scale removed, and again with
+    ramp and shift removed too. Which of the two stands first follows from what the method was free to choose
+    (:func:`.scored_cell.alignment_first`). ``flat`` (an object of ones) and ``truth`` are scored as well. ``value_low``
     and ``value_high`` bound the central 95 %: of a bootstrap over blocks of the object, for ring correlations over
     Fourier pixels, for the counts of the normal distribution of a mean over patterns.
 
@@ -61,9 +82,10 @@ def score_cell(
         explanations: by method, how well it explains its counts. One that diverged gets its likelihood alone: no image
             scores, no aligned image. A learned one that explains less than a flat object says so in its rows. A method
             without an entry is scored as it stands.
+        object: name of the object, copied into the rows.
 
     Returns:
-        Table, FRC curves, aligned images, and the failures, which are also noted in their rows.
+        Table, FRC curves, the images that stand first, and the failures, which are also noted in their rows.
 
     Raises:
         ValueError: a reconstruction's grid differs from the truth's, two metrics claim the same rows, or nothing is
@@ -75,44 +97,53 @@ def score_cell(
     candidates = dict(reconstructions) | _sanity(dataset, scan)
     require_grid(candidates, dataset)
     nll = nll_per_pattern(dataset.measurement, candidates)
-    shared = {"dose": dose, "view": view, "split": split, "seed": seed}
+    shared = {"dose": dose, "view": view, "split": split, "object": object, "seed": seed}
+    bound = _bound(cell, dataset, scan, rng)
     rows: list[dict] = []
-    curves: list[pd.DataFrame] = []
-    aligned: dict[str, AlignedPair] = {}
+    curves = [] if bound is None else list(_bound_curves(bound, cell))
+    pairs: dict[str, ImagePair] = {}
     failures: dict[str, str] = {}
     for method, reconstruction in candidates.items():
         explanation = explanations.get(method)
-        comparison, failure = _compared(reconstruction.object, cell, explanation)
         found = [counts_row(metric, nll[method], nll["truth"]) for metric in metrics if metric.needs == "counts"]
-        found += _image_rows(comparison, failure, metrics)
+        first = alignment_first(reconstruction, dataset)
+        for alignment_name in ALIGNMENTS:
+            comparison, failure = _compared(reconstruction.object, cell, explanation, alignment_name)
+            labels = {"alignment": alignment_name, "stands_first": alignment_name == first}
+            found += [row | labels for row in _image_rows(comparison, failure, metrics)]
+            if method in SANITY_METHODS:
+                continue
+            if comparison is not None:
+                curves.append(comparison.curve.assign(method=method, alignment=alignment_name))
+            if alignment_name == first:
+                if failure:
+                    failures[method] = failure
+                if comparison is not None:
+                    pairs[method] = comparison.pair
+                    found += _recovered_bound(comparison, bound)
         if explanation is not None:
             found = [row | {"note": _joined(explanation.note, row["note"])} for row in found]
         rows += [{"method": method} | row for row in found]
-        if method in SANITY_METHODS:
-            continue
-        if failure:
-            failures[method] = failure
-        if comparison is not None:
-            aligned[method] = comparison.pair
-            curves.append(comparison.curve.assign(method=method))
-    rows += [{"method": BOUND_METHOD} | row for row in _cell_rows(cell, dataset, scan, rng)]
-    table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": ""} | shared | row for row in rows])
+    rows += [{"method": BOUND_METHOD} | row for row in _cell_rows(cell, dataset, bound, rng)]
+    table = pd.DataFrame([{"scoring_version": SCORING_VERSION, "note": "", "alignment": ""} | shared | r for r in rows])
     frc = (pd.concat(curves, ignore_index=True) if curves else pd.DataFrame()).assign(**shared)
     return CellScores(
         table=table.reindex(columns=list(TABLE_COLUMNS)),
         frc_curves=frc.reindex(columns=list(CURVE_COLUMNS)),
-        aligned=aligned,
+        pairs=pairs,
         failures=failures,
     )
 
 
-def _compared(image: np.ndarray, cell: ScoredCell, explanation: Explanation | None) -> tuple[Comparison | None, str]:
+def _compared(
+    image: np.ndarray, cell: ScoredCell, explanation: Explanation | None, alignment_name: AlignmentName
+) -> tuple[Comparison | None, str]:
     """An image beside the truth, None if it is not compared, and why it failed (empty if it did not)."""
     if explanation is not None and explanation.verdict == "diverged":
         return None, explanation.note
     if not np.isfinite(image).all():
         return None, "the object holds values that are not finite"
-    pair = aligned_pair(image, cell)
+    pair = image_pair(image, cell, alignment_name)
     failure = "" if pair.alignment.registration_ok else f"registration failed: {pair.alignment.reason}"
     return Comparison(pair, cell), failure
 
@@ -158,20 +189,45 @@ def _alignment_columns(alignment: Alignment) -> dict:
     }
 
 
-def _cell_rows(cell: ScoredCell, dataset: Dataset, scan: Scan, rng: np.random.Generator) -> list[dict]:
+def _bound(cell: ScoredCell, dataset: Dataset, scan: Scan, rng: np.random.Generator) -> PhaseBound | None:
+    """What the counts allow at best; None if it is switched off."""
+    if not cell.options.bound_patches:
+        return None
     measurement = dataset.measurement
-    photons = cell.region.photons_per_object_pixel(measurement.counts_scale)
+    return phase_error_bound(
+        dataset.object,
+        scan.probe,
+        measurement.positions_xy_px,
+        measurement.counts_scale,
+        cell.region,
+        windows=cell.options.bound_patches,
+        rng=rng,
+    )
+
+
+def _bound_curves(bound: PhaseBound, cell: ScoredCell) -> Iterator[pd.DataFrame]:
+    """What is expected of the best estimate on the rings of the methods' curves, from the first that windows tell."""
+    rings = ring_centres(cell.window)
+    for method, found in ((BOUND_METHOD, bound.with_prior), (UNBIASED_BOUND_METHOD, bound.unbiased)):
+        known = rings[rings >= found.frequency_cycles_per_px[0]]
+        if np.isfinite(found.frc).all():
+            frc, power = (np.interp(known, found.frequency_cycles_per_px, y) for y in (found.frc, found.phase_power))
+            columns = {"frequency_cycles_per_px": known, "frc": frc, "phase_error_power": power}
+            yield pd.DataFrame(columns).assign(method=method, alignment="")
+
+
+def _recovered_bound(comparison: Comparison, bound: PhaseBound | None) -> list[dict]:
+    """The floor of a method's phase error on the frequencies that it recovered, those up to its FRC 0.5."""
+    if bound is None or not np.isfinite(bound.with_prior.phase_power).all():
+        return []
+    value = bound.with_prior.phase_rms_rad(comparison.value(FRC50))
+    return [{"metric": "phase_bound_recovered", "part": "phase", "value": value, "note": ""} | NO_INTERVAL]
+
+
+def _cell_rows(cell: ScoredCell, dataset: Dataset, bound: PhaseBound | None, rng: np.random.Generator) -> list[dict]:
+    photons = cell.region.photons_per_object_pixel(dataset.measurement.counts_scale)
     rows = [{"metric": "photons_per_object_pixel", "part": "", "value": photons}]
-    if cell.options.bound_patches:
-        bound = phase_error_bound(
-            dataset.object,
-            scan.probe,
-            measurement.positions_xy_px,
-            measurement.counts_scale,
-            cell.region,
-            windows=cell.options.bound_patches,
-            rng=rng,
-        )
+    if bound is not None:
         windows = np.array(bound.window_rms_rad)
         draws = rng.integers(0, max(len(windows), 1), (cell.options.bootstrap_samples, len(windows)))
         spread = np.sqrt(np.mean(windows[draws] ** 2, axis=1)) if len(windows) > 1 else np.array([])

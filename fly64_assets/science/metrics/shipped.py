@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from fly64_assets.science.metrics.cell_scores import AlignedPair
+from fly64_assets.science.metrics.cell_scores import ImagePair
 from fly64_assets.science.metrics.frc import NYQUIST_CYCLES_PER_PX, crossing_frequency
 from fly64_assets.science.metrics.image_error import block_sums, complex_sums, nrmse, real_scores
 from fly64_assets.science.metrics.record import Direction, Metric, PerBlock
@@ -15,28 +15,30 @@ from fly64_assets.science.metrics.record import Direction, Metric, PerBlock
 RealPart = Literal["amplitude", "phase"]
 
 
-def _images_of(pair: AlignedPair, part: RealPart) -> tuple[np.ndarray, np.ndarray]:
+def _images_of(pair: ImagePair, part: RealPart) -> tuple[np.ndarray, np.ndarray]:
     if part == "amplitude":
         return pair.amplitude, pair.truth_amplitude
     return pair.phase_rad, pair.truth_phase_rad
 
 
-def _real_sums(pair: AlignedPair, blocks: np.ndarray, *, part: RealPart) -> np.ndarray:
+def _real_sums(pair: ImagePair, blocks: np.ndarray, *, part: RealPart) -> np.ndarray:
     return block_sums(*_images_of(pair, part), pair.mask, blocks)
 
 
-_SUMS: dict[str, Callable[[AlignedPair, np.ndarray], np.ndarray]] = {
+_SUMS: dict[str, Callable[[ImagePair, np.ndarray], np.ndarray]] = {
     "amplitude": partial(_real_sums, part="amplitude"),
     "phase": partial(_real_sums, part="phase"),
 }
 """One function for all metrics of a part: they share its sums."""
 
 
-def _real_score(totals: np.ndarray, pair: AlignedPair, *, part: RealPart, score: str) -> np.ndarray:
+def _real_score(totals: np.ndarray, pair: ImagePair, *, part: RealPart, score: str) -> np.ndarray:
     return real_scores(totals, *_images_of(pair, part), pair.mask)[score]
 
 
 def _undefined(value: float) -> str:
+    if math.isinf(value):
+        return "infinite: there is no error"
     return "undefined: the truth is constant or the region too small" if math.isnan(value) else ""
 
 
@@ -100,11 +102,11 @@ PHASE_MS_SSIM = _similarity("phase", "ms_ssim", "MS-SSIM", "SSIM over three scal
 PHASE_PEARSON = _similarity("phase", "pearson", "Pearson r", "correlation; 0 for a flat result")
 
 
-def _complex_sums(pair: AlignedPair, blocks: np.ndarray) -> np.ndarray:
+def _complex_sums(pair: ImagePair, blocks: np.ndarray) -> np.ndarray:
     return complex_sums(pair.image, pair.truth, pair.mask, blocks)
 
 
-def _nrmse(totals: np.ndarray, pair: AlignedPair) -> np.ndarray:
+def _nrmse(totals: np.ndarray, pair: ImagePair) -> np.ndarray:
     del pair
     return nrmse(totals)
 

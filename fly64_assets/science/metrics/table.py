@@ -1,20 +1,33 @@
 """The score table as a contract: its schema, every row that is expected, and sanity rows that must hold."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pandas as pd
 
 from fly64_assets.science.metrics.record import Metric, scored_metrics
 from fly64_assets.science.metrics.table_schema import listed
 from fly64_assets.science.metrics.tables import SCORES
-from fly64_assets.science.records import BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
+from fly64_assets.science.records import ALIGNMENTS, BOUND_METHOD, SANITY_METHODS, SPLITS, Fault, Split
 
 PERFECT_PEARSON = 0.999
+_ONE_OBJECT: Mapping[str, Collection[str]] = MappingProxyType({"object": ()})
 _ROUNDING = 1e-9
 _BOUND_METRICS = {"photons_per_object_pixel": "", "phase_bound_rms": "phase"}
 """Rows of the cell itself, with their parts; the bound may be switched off."""
+
+_RECOVERED_BOUND = ("phase_bound_recovered", "phase")
+"""Row of a method beside its scores, where the bound is computed."""
+
+Key = tuple[str, str, str]
+"""Metric, part and alignment."""
+
+
+def _keys_of(metrics: tuple[Metric, ...]) -> list[Key]:
+    """The rows that every method has: images under every alignment, counts without one."""
+    return [(*m.key, name) for m in metrics for name in (("",) if m.needs == "counts" else ALIGNMENTS)]
 
 
 def table_faults(
@@ -24,6 +37,7 @@ def table_faults(
     dose: float,
     view: str,
     seeds: Collection[int],
+    objects: Mapping[str, Collection[str]] = _ONE_OBJECT,
     skipped: Collection[str] = (),
     splits: Collection[Split] = SPLITS,
     metrics: tuple[Metric, ...] | None = None,
@@ -36,6 +50,8 @@ def table_faults(
         dose: of the cell.
         view: of the cell.
         seeds: of the study.
+        objects: name of each object to the methods that were not run on it. Those after the first are scored on the
+            test split alone.
         skipped: the methods that are skipped in this cell, and must have no rows.
         splits: that were scored.
         metrics: that were scored; None: every metric that is installed.
@@ -45,13 +61,14 @@ def table_faults(
         return faults
     metrics = scored_metrics() if metrics is None else metrics
     expected = (*(name for name in methods if name not in set(skipped)), *SANITY_METHODS)
-    judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics)
+    judged = _Judged(table, str(path), expected, tuple(seeds), tuple(splits), metrics, objects)
     return [
         *faults,
         *judged.other_cells(dose, view),
         *judged.names("methods", "method", (*expected, BOUND_METHOD)),
         *judged.names("splits", "split", splits),
         *judged.names("seeds", "seed", seeds),
+        *judged.names("objects", "object", objects),
         *judged.other_metrics(),
         *judged.missing_rows(),
         *judged.ranges(),
@@ -69,6 +86,7 @@ class _Judged:
     seeds: tuple[int, ...]
     splits: tuple[Split, ...]
     metrics: tuple[Metric, ...]
+    objects: Mapping[str, Collection[str]]
 
     def other_cells(self, dose: float, view: str) -> list[Fault]:
         """Rows of another dose or view."""
@@ -97,30 +115,32 @@ class _Judged:
     def other_metrics(self) -> list[Fault]:
         """Metrics that are not known, or stand under another kind of row."""
         of_cell = self.table["method"] == BOUND_METHOD
-        keys = {metric.key for metric in self.metrics}
-        allowed = [
-            key in (_BOUND_METRICS.items() if cell else keys) for key, cell in zip(self._keys(), of_cell, strict=True)
-        ]
-        others = sorted({" ".join(key).strip() for key, known in zip(self._keys(), allowed, strict=True) if not known})
+        of_methods = {*_keys_of(self.metrics), (*_RECOVERED_BOUND, "")}
+        of_cells = {(*key, "") for key in _BOUND_METRICS.items()}
+        allowed = [key in (of_cells if cell else of_methods) for key, cell in zip(self._keys(), of_cell, strict=True)]
+        others = sorted({_said(*key) for key, known in zip(self._keys(), allowed, strict=True) if not known})
         if not others:
             return []
-        known = ", ".join(" ".join(key).strip() for key in sorted(keys))
+        known = ", ".join(sorted({_said(*metric.key) for metric in self.metrics}))
         return [SCORES.fault("metric", f"{self.path}, metric", f"of methods: {known}", listed(others))]
 
     def missing_rows(self) -> list[Fault]:
         """Rows that a method, split or seed which the table has should have as well."""
-        columns = self.table[["method", "split", "seed"]].itertuples(index=False, name=None)
+        columns = self.table[["method", "object", "split", "seed"]].itertuples(index=False, name=None)
         found = {(*row, *key) for row, key in zip(columns, self._keys(), strict=True)}
-        present = {column: set(self.table[column]) for column in ("method", "split", "seed")}
-        wanted = [(method, *metric.key) for method in self.methods for metric in self.metrics]
-        wanted.append((BOUND_METHOD, "photons_per_object_pixel", _BOUND_METRICS["photons_per_object_pixel"]))
+        present = {column: set(self.table[column]) for column in ("method", "object", "split", "seed")}
+        first = next(iter(self.objects))
+        wanted = [(method, *key) for method in self.methods for key in _keys_of(self.metrics)]
+        wanted.append((BOUND_METHOD, "photons_per_object_pixel", "", ""))
         missing = [
-            f"{' '.join((method, metric, part)).strip()} ({split}, seed {seed})"
+            f"{_said(method, *key)} ({'' if name == first else f'{name}, '}{split}, seed {seed})"
+            for name, absent in self.objects.items()
             for seed in self.seeds
-            for split in self.splits
-            for method, metric, part in wanted
+            for split in (self.splits if name == first else [s for s in self.splits if s == "test"])
+            for method, *key in wanted
             if method in present["method"] and split in present["split"] and seed in present["seed"]
-            if (method, split, seed, metric, part) not in found
+            if name in present["object"] and method not in absent
+            if (method, name, split, seed, *key) not in found
         ]
         if not missing:
             return []
@@ -130,7 +150,7 @@ class _Judged:
         """Values that their metric cannot have."""
         faults, keys = [], pd.Series(list(self._keys()), index=self.table.index, dtype=object)
         for metric in self.metrics:
-            values = self.table.loc[keys.map(metric.key.__eq__), "value"].dropna()
+            values = self.table.loc[keys.map(lambda key, mine=metric.key: key[:2] == mine), "value"].dropna()
             outside = values[(values < metric.low - _ROUNDING) | (values > metric.high + _ROUNDING)]
             if len(outside):
                 where = f"{self.path}, {metric.name}"
@@ -152,5 +172,9 @@ class _Judged:
             faults.append(SCORES.fault("flat", self.path, "Pearson 0 for a flat object", str(flat.tolist())))
         return faults
 
-    def _keys(self) -> list[tuple[str, str]]:
-        return list(zip(self.table["metric"], self.table["part"], strict=True))
+    def _keys(self) -> list[Key]:
+        return list(zip(self.table["metric"], self.table["part"], self.table["alignment"], strict=True))
+
+
+def _said(*words: str) -> str:
+    return " ".join(word for word in words if word)

@@ -3,12 +3,13 @@
 import pandas as pd
 
 from fly64_assets.science.metrics.table_schema import Column, RowRule, TableSchema
-from fly64_assets.science.records import SPLITS
+from fly64_assets.science.records import ALIGNMENTS, SPLITS
 
 _CELL = (
     Column(name="dose", kind="float", meaning="requested photons per pattern", low=0.0),
     Column(name="view", kind="string", meaning="which positions were kept"),
     Column(name="split", kind="string", meaning="train or test side of the scan", values=SPLITS),
+    Column(name="object", kind="string", meaning="which replicate of the sample: its kind and a number"),
     Column(name="seed", kind="int", meaning="study seed: of noise, thinning and initialisation", low=0.0),
 )
 _CELL_KEY = tuple(column.name for column in _CELL)
@@ -17,6 +18,15 @@ _STEP = Column(
     name="step", kind="int", meaning="passes over the data, epochs or looks that the method had taken", low=0.0
 )
 _COMPARE_AGAIN = "Materialize comparison_metrics of this cell again."
+
+
+_ALIGNMENT = Column(
+    name="alignment",
+    kind="string",
+    meaning="what was removed before: one complex scale, or in full: phase ramp, shift and scale; empty: nothing",
+    values=ALIGNMENTS,
+    empty=True,
+)
 
 
 def _optional(name: str, meaning: str, *, low: float | None = None, high: float | None = None) -> Column:
@@ -50,7 +60,14 @@ SCORES = TableSchema(
             values=("amplitude", "phase", "complex"),
             empty=True,
         ),
-        _optional("value", "the score, on the illuminated region after alignment; likelihoods are before alignment"),
+        _ALIGNMENT,
+        Column(
+            name="stands_first",
+            kind="bool",
+            meaning="whether it stands first: scale, or full where probe, positions or object are estimates",
+            empty=True,
+        ),
+        _optional("value", "the score, on the illuminated region; likelihoods are before alignment"),
         _optional("value_low", "lower end of the central 95 % of a bootstrap over blocks of the object"),
         _optional("value_high", "upper end of it"),
         _optional("shift_x_px", "registration shift that was removed, columns"),
@@ -78,7 +95,7 @@ SCORES = TableSchema(
             required=False,
         ),
     ),
-    key=(*_CELL_KEY, "method", "metric", "part"),
+    key=(*_CELL_KEY, "method", "metric", "part", "alignment"),
     remedy=_COMPARE_AGAIN,
     rules=(
         RowRule(name="unexplained", expected="a note in every row without a value", holds=_has_value_or_note),
@@ -109,16 +126,28 @@ COSTS = TableSchema(
 CURVES = TableSchema(
     file="frc_curves.csv",
     rule="curves",
-    meaning="Fourier ring correlation of one method with the object on one ring.",
+    meaning="Fourier ring correlation of one method with the object, and its phase error, on one ring.",
     columns=(
         *_CELL,
-        _METHOD,
+        Column(
+            name="method",
+            kind="string",
+            meaning="its name in the study; bound and unbiased_bound: the best that the counts allow, with and without "
+            "knowledge of the object's spectrum",
+        ),
+        _ALIGNMENT,
         Column(
             name="frequency_cycles_per_px", kind="float", meaning="centre of the ring, up to Nyquist", low=0.0, high=0.5
         ),
         Column(name="frc", kind="float", meaning="real part of the correlation", low=-1.0, high=1.0),
+        Column(
+            name="phase_error_power",
+            kind="float",
+            meaning="power spectral density of the phase error, rad^2 px^2",
+            low=0.0,
+        ),
     ),
-    key=(*_CELL_KEY, "method", "frequency_cycles_per_px"),
+    key=(*_CELL_KEY, "method", "alignment", "frequency_cycles_per_px"),
     remedy=_COMPARE_AGAIN,
 )
 
@@ -130,7 +159,7 @@ TRACE = TableSchema(
         *_CELL,
         _METHOD,
         _STEP,
-        _optional("value", "phase SSIM; empty: the estimate was not finite", low=-1.0, high=1.0),
+        _optional("value", "phase SSIM that stands first; empty: the estimate was not finite", low=-1.0, high=1.0),
     ),
     key=(*_CELL_KEY, "method", "step"),
     remedy=_COMPARE_AGAIN,

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from fly64_assets.science.metrics.evaluation import Comparison
-from fly64_assets.science.metrics.scored_cell import aligned_pair, prepare_cell, require_grid
+from fly64_assets.science.metrics.scored_cell import alignment_first, image_pair, prepare_cell, require_grid
 from fly64_assets.science.metrics.shipped import PHASE_SSIM
 from fly64_assets.science.options import ScoringOptions
 from fly64_assets.science.records import Dataset, Reconstruction, Scan
@@ -15,7 +15,7 @@ from fly64_assets.science.records import Dataset, Reconstruction, Scan
 def score_trace(
     estimates: Mapping[int, Reconstruction], dataset: Dataset, scan: Scan, options: ScoringOptions
 ) -> pd.DataFrame:
-    """Phase SSIM of each estimate, aligned and scored as every result is; no intervals.
+    """Phase SSIM of each estimate, scored as every result is under the alignment that stands first; no intervals.
 
     Args:
         estimates: of one run, by the step at which the method had them.
@@ -36,6 +36,7 @@ def score_trace(
     for step, estimate in sorted(estimates.items()):
         value = np.nan
         if np.isfinite(estimate.object).all():
-            value = Comparison(aligned_pair(estimate.object, cell), cell).value(PHASE_SSIM)
+            pair = image_pair(estimate.object, cell, alignment_first(estimate, dataset))
+            value = Comparison(pair, cell).value(PHASE_SSIM)
         rows.append((step, value))
     return pd.DataFrame(rows, columns=pd.Index(["step", "value"]))

@@ -4,6 +4,7 @@ Every kind is built from two maps in [0, 1], one for the phase and one for the a
 copies of each other: ``object = (1 - (1 - minimum_amplitude) * absorption) * exp(i * phase_range * (phase - 1/2))``.
 """
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -14,24 +15,51 @@ from scipy.ndimage import gaussian_filter
 from skimage import data, io, transform
 
 from fly64_assets.science.arrays import ComplexObject
-from fly64_assets.science.options import FileObject, ModelObject, ObjectOptions
+from fly64_assets.science.options import FileObject, ModelObject, ObjectOptions, ReplicateOptions
 
 Maps = tuple[np.ndarray, np.ndarray]
 
 _GRAIN_LAYERS = 2.5
 """How often grains cover the object, on average."""
 
+_SKIMAGE, _SKLEARN = "skimage.data", "sklearn.datasets.images"
+_PICTURES = (
+    (_SKIMAGE, "astronaut.png", 2, 2),
+    (_SKLEARN, "china.jpg", 1, 2),
+    (_SKIMAGE, "coffee.png", 1, 2),
+    (_SKIMAGE, "chelsea.png", 1, 1),
+    (_SKLEARN, "flower.jpg", 1, 2),
+    (_SKIMAGE, "motorcycle_left.png", 1, 2),
+    (_SKIMAGE, "hubble_deep_field.jpg", 2, 2),
+    (_SKIMAGE, "brick.png", 2, 2),
+    (_SKIMAGE, "retina.jpg", 2, 2),
+    (_SKIMAGE, "gravel.png", 2, 2),
+    (_SKIMAGE, "ihc.png", 2, 2),
+    (_SKIMAGE, "coins.png", 1, 1),
+    (_SKIMAGE, "moon.png", 1, 2),
+    (_SKIMAGE, "grass.png", 1, 2),
+    (_SKIMAGE, "rocket.jpg", 1, 1),
+)
+"""Pictures in the wheels of two packages, in pieces of rows x columns; the first natural_image is yet another one."""
+
+_CROPS = sorted(
+    ((*picture, place) for picture in _PICTURES for place in range(picture[2] * picture[3])),
+    key=lambda crop: crop[-1],
+)
+"""The first piece of every picture, then the second ones, and so on."""
+
 _STAR_PERIODS = 24
 _STAR_RADIUS = 0.33
 """Radius of the amplitude star of natural_image, as a fraction of the shorter side."""
 
 
-def make_object(options: ObjectOptions, rng: np.random.Generator) -> ComplexObject:
+def make_object(options: ObjectOptions | ReplicateOptions, rng: np.random.Generator, number: int = 1) -> ComplexObject:
     """Build the sample that the options describe.
 
     Args:
         options: of one kind: shape (rows, columns), phase range, amplitude and blur, or a file.
-        rng: draws the random kinds; natural_image and siemens_star use none.
+        rng: draws the random kinds; siemens_star and the first natural_image use none.
+        number: which replicate of a kind it is, from 1; decides the picture of a natural_image.
 
     Returns:
         Transmission function, complex64, |object| <= 1 for the model kinds.
@@ -39,6 +67,8 @@ def make_object(options: ObjectOptions, rng: np.random.Generator) -> ComplexObje
     Raises:
         ValueError: the file is missing, unreadable or of the wrong type.
     """
+    if options.kind == "natural_image" and number > 1:
+        return _compose(*_picture_crop(options.shape_px, rng, number), options)
     return OBJECT_KINDS[options.kind](options, rng)
 
 
@@ -152,6 +182,26 @@ def _natural_image(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
     image = _fit(data.camera().astype(float), shape)
     spokes, _ = _star(shape, (shape[0] / 2, shape[1] / 2), _STAR_RADIUS * min(shape), _STAR_PERIODS)
     return image, spokes
+
+
+def _picture_crop(shape: tuple[int, int], rng: np.random.Generator, number: int) -> Maps:
+    """A piece of a picture in phase, a spoke target of random size and place in amplitude."""
+    package, name, rows, columns, place = _CROPS[number - 2]
+    image = np.asarray(io.imread(_folder_of(package) / name, as_gray=True), float)
+    height, width = image.shape[0] // rows, image.shape[1] // columns
+    top, left = place // columns * height, place % columns * width
+    centre = (shape[0] * rng.uniform(0.3, 0.7), shape[1] * rng.uniform(0.3, 0.7))
+    spokes, _ = _star(shape, centre, rng.uniform(0.2, 0.4) * min(shape), int(rng.integers(12, 37)))
+    return _fit(image[top : top + height, left : left + width], shape), spokes
+
+
+def _folder_of(package: str) -> Path:
+    """Where an installed package keeps its pictures; it is found without being imported."""
+    spec = importlib.util.find_spec(package.split(".")[0])
+    if spec is None or spec.origin is None:
+        message = f"natural_image: {package.split('.')[0]} is not installed, and its wheel holds the pictures"
+        raise ValueError(message)
+    return Path(spec.origin).parent.joinpath(*package.split(".")[1:])
 
 
 def _siemens_star(shape: tuple[int, int], rng: np.random.Generator) -> Maps:

@@ -1,12 +1,13 @@
 """The answer in words, computed from the scores alone.
 
 Method names stand in backticks; everything else is plain text. A sentence is written only if the table carries it:
-an advantage is claimed only where the intervals are apart, and what was not scored is not mentioned as a result.
+an advantage is claimed only where the interval of the paired difference excludes 0 (of one object and one noise: where
+the block bootstrap intervals are apart), and what was not scored is not mentioned as a result.
 """
 
 import math
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,7 +18,7 @@ from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.equal_time import at_equal_time, equal_time_sentences
 from fly64_assets.science.report.ranking import Cell, cell_name, cells_text, leaders, rank, view_name
 from fly64_assets.science.report.roles import quoted
-from fly64_assets.science.report.scores import Estimate, Scores
+from fly64_assets.science.report.scores import HEADLINE, Difference, Estimate, Scores
 from fly64_assets.science.report.wording import counted, dose_text, fixed_text, listed, signed_text
 
 MAX_NAMED_RIVALS = 2
@@ -64,7 +65,8 @@ def answer(data: ReportData, scores: Scores | None = None) -> Answer:
         return Answer((_nothing_scored(data, scores),), caveats=to_keep_in_mind)
     paragraph = [_scope(data, scores, cells), *_leaders(scores, cells), *_usefulness(data, scores, cells)]
     paragraph += reconstruction_time(scores, cells)
-    details = [*_against_classical(data, scores, cells), *equal_time_sentences(data, at_equal_time(data, scores))]
+    details = [*_against_classical(data, scores, cells), *_other_alignment(scores, cells)]
+    details += equal_time_sentences(data, at_equal_time(data, scores))
     details += training_time(data, scores, cells)
     return Answer(tuple(paragraph), _at_the_top(scores, cells), tuple(details), to_keep_in_mind)
 
@@ -107,7 +109,19 @@ def _scope(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> str:
     if flat:
         low, high = fixed_text(min(flat)), fixed_text(max(flat))
         scale += f", an empty object scores {low}" + (f" to {high}" if high != low else "")
-    return f"Judged by the SSIM of the phase on the test split ({scale}), in {extent}:"
+    return f"{_basis(data, scores, cells)}judged by the SSIM of the phase on the test split ({scale}), in {extent}:"
+
+
+def _basis(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> str:
+    """What the sentences hold for: objects in general, or one object, and noise in general or one noise."""
+    found = [e for cell in cells for _, e in rank(scores, cell)]
+    n_objects = max((e.n_objects for e in found), default=1)
+    if n_objects > 1:
+        kinds = Counter(name.rpartition("_")[0] for name in data.objects)
+        named = f" ({listed([f'{n} {kind}' for kind, n in kinds.items()])})" if kinds else ""
+        return f"Over {n_objects} objects{named}, by paired differences with 95 % t-intervals, "
+    seeds = max((e.n_seeds for e in found), default=1)
+    return f"On this object, over {seeds} noise seeds, " if seeds > 1 else "On this object, and for this noise, "
 
 
 def _leaders(scores: Scores, cells: Sequence[Cell]) -> list[str]:
@@ -124,9 +138,9 @@ def _leaders(scores: Scores, cells: Sequence[Cell]) -> list[str]:
             ties[tuple(first)].append(cell)
     sentences = []
     for method, found in sorted(wins.items(), key=lambda item: (-len(item[1]), scores.order.index(item[0]))):
-        margins = [ranked[c][0][1].value - ranked[c][1][1].value for c in found]
+        margins = [scores.difference(*c, method, ranked[c][1][0]) for c in found]
         where = cells_text(found, cells, scores.order)
-        sentences.append(f"`{method}` scores highest in {where}, by {_range(margins)} over the next.")
+        sentences.append(f"`{method}` scores highest in {where}, by {_margin(margins)} over the next.")
     verb = "cannot be told apart at the top"
     by_extent = sorted(ties.items(), key=lambda item: -len(item[1]))
     named = by_extent if len(by_extent) <= MAX_NAMED_TIES else by_extent[: MAX_NAMED_TIES - 1]
@@ -173,26 +187,65 @@ def _stand(scores: Scores, cells: Sequence[Cell], method: str, rivals: Sequence[
     """
     pairs = []
     for cell in cells:
-        ranked = rank(scores, cell)
-        mine, other = dict(ranked).get(method), next((e for m, e in ranked if m in rivals), None)
-        if mine is not None and other is not None:
-            pairs.append((mine.value - other.value, cell, mine, other))
+        ranked = [name for name, _ in rank(scores, cell)]
+        rival = next((name for name in ranked if name in rivals), None)
+        apart = scores.difference(*cell, method, rival) if rival is not None and method in ranked else None
+        if apart is not None:
+            pairs.append((apart.mean, cell, apart))
     if not pairs:
         return ""
-    better = sum(mine.clearly_above(other) for _, _, mine, other in pairs)
-    worse = sum(other.clearly_above(mine) for _, _, mine, other in pairs)
+    better = sum(apart.above for *_, apart in pairs)
+    worse = sum(apart.below for *_, apart in pairs)
     verdicts = [(better, "above"), (worse, "below"), (len(pairs) - better - worse, "not distinguishable")]
     verdict = listed([words if len(pairs) == 1 else f"{words} in {n}" for n, words in verdicts if n])
-    (high, best, *_), (low, worst, *_) = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
-    ends = [f"{signed_text(d)} ({cell_name(c, scores.order)})" for d, c in ((low, worst), (high, best))]
+    highest, lowest = max(pairs, key=lambda p: p[0]), min(pairs, key=lambda p: p[0])
+    (_, best, high), (_, _, low) = highest, lowest
+    ends = [f"{_signed(d)} ({cell_name(c, scores.order)})" for _, c, d in (lowest, highest)]
     if len(pairs) == 1:
-        where, extremes = cell_name(best, scores.order), f"; difference in phase SSIM {signed_text(low)}"
+        where, extremes = cell_name(best, scores.order), f"; difference in phase SSIM {_signed(low)}"
     elif brief:
-        where, extremes = f"{len(pairs)} cells", f", by {signed_text(low)} to {signed_text(high)}"
+        where, extremes = f"{len(pairs)} cells", f", by {_signed(low)} to {_signed(high)}"
     else:
         where, extremes = f"{len(pairs)} cells", f"; difference in phase SSIM {' to '.join(ends)}"
     whom = quoted(rivals) if len(rivals) == 1 else "the best method without a network"
     return f"against {whom}, {where}: {verdict}{extremes}"
+
+
+def _signed(apart: Difference) -> str:
+    """A difference, with its interval where that is of paired differences."""
+    if apart.over in ("objects", "seeds"):
+        return f"{signed_text(apart.mean)} [{signed_text(apart.low)}, {signed_text(apart.high)}]"
+    return signed_text(apart.mean)
+
+
+def _margin(margins: Sequence[Difference | None]) -> str:
+    """By how much a method leads: the range over cells, of one cell with its interval."""
+    known = [apart for apart in margins if apart is not None]
+    if len(known) == 1 and known[0].over in ("objects", "seeds"):
+        (one,) = known
+        return f"{fixed_text(one.mean)} [{fixed_text(one.low)}, {fixed_text(one.high)}]"
+    return _range([apart.mean for apart in known])
+
+
+def _other_alignment(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """What the full alignment would add, at most; none where it stands first or was not made."""
+    gains = [
+        (beside.value - estimate.value, method, cell)
+        for cell in cells
+        for method, estimate in rank(scores, cell)
+        if scores.alignment(*cell, method) == "scale"
+        if (beside := scores.beside(*cell, method, *HEADLINE)) is not None
+    ]
+    if not gains:
+        return []
+    most, method, cell = max(gains)
+    text = "One complex scale was removed before scoring, as nothing else is free where probe and positions are known"
+    if round(most, 2) <= 0:
+        return [f"{text}; removing phase ramp and shift as well would add nothing."]
+    where = cell_name(cell, scores.order)
+    return [
+        f"{text}; removing phase ramp and shift as well would add at most {fixed_text(most)} (`{method}`, {where})."
+    ]
 
 
 def _usefulness(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:

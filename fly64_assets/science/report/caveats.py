@@ -31,6 +31,8 @@ def caveats(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str
         *_fewer_methods(scores, cells),
         *_unscored(scores, cells),
         *_registration(scores, cells),
+        *_fewer_objects(scores, cells),
+        *_unequal_alignment(scores, cells),
         *_unchanged(data, scores, cells),
         *_no_better_than_flat(scores, cells),
         *_worse_than_flat(scores, cells),
@@ -85,6 +87,12 @@ def _fluence(data: ReportData, scores: Scores) -> list[str]:
 def _uncertainty(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> list[str]:
     found = [e for c in cells for _, e in rank(scores, c)]
     kinds = {e.interval for e in found}
+    if kinds == {"objects"}:
+        n = max(e.n_objects for e in found)
+        return [
+            f"Intervals are 95 % t-intervals over {n} objects, with one noise realisation each. A method's own "
+            "interval says how much objects vary; methods are compared by their paired differences."
+        ]
     if kinds == {"seeds"}:
         n = min(e.n_seeds for e in found)
         text = (
@@ -92,11 +100,15 @@ def _uncertainty(data: ReportData, scores: Scores, cells: Sequence[Cell]) -> lis
             if n < len(data.seeds)
             else f"Intervals are the range over {n} seeds"
         )
-        return [f"{text} (noise, thinning and initialisation differ, the object does not)."]
+        return [
+            f"{text} (noise, thinning and initialisation differ, the object does not); methods are compared by their "
+            "paired differences. Another object may decide otherwise."
+        ]
     if kinds == {"bootstrap"}:
         return [
-            "With a single seed, intervals are a block bootstrap over the object: they leave out how much a result "
-            "changes with another noise realisation or another initialisation."
+            "With a single object and seed, intervals are a block bootstrap over the object: they say how much scores "
+            "vary from place to place, and leave out how much a result changes with another object, another noise "
+            "realisation or another initialisation."
         ]
     if kinds == {"none"}:
         return ["The scores carry no intervals (one seed, no bootstrap): no difference can be called real."]
@@ -137,6 +149,29 @@ def _fewer_methods(scores: Scores, cells: Sequence[Cell]) -> list[str]:
         elif absent:
             sentences.append(f"In {where}, {quoted(absent)} {_was(absent)} not scored.")
     return sentences
+
+
+def _fewer_objects(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Methods that were run on fewer objects than others in a cell."""
+
+    def fewer(cell: Cell, method: str) -> bool:
+        estimate, ranked = scores.get(*cell, method, "ssim", "phase"), [e for _, e in rank(scores, cell)]
+        return estimate is not None and any(estimate.n_objects < other.n_objects for other in ranked)
+
+    found = _methods_and_cells(fewer, scores, cells)
+    return [f"Run on fewer objects than the others, and so not ranked: {found}."] if found else []
+
+
+def _unequal_alignment(scores: Scores, cells: Sequence[Cell]) -> list[str]:
+    """Methods of which more was removed before scoring than of others in the same cell."""
+
+    def forgiven(cell: Cell, method: str) -> bool:
+        mine = {name: scores.alignment(*cell, name) for name, _ in rank(scores, cell)}
+        return mine.get(method) == "full" and "scale" in mine.values()
+
+    found = _methods_and_cells(forgiven, scores, cells)
+    text = "Probe or positions are estimates of the method's own, so that phase ramp and shift were removed as well"
+    return [f"{text}: {found}. Of the others only a complex scale was."] if found else []
 
 
 def _was(names: Sequence[str]) -> str:
@@ -210,7 +245,7 @@ def _registration(scores: Scores, cells: Sequence[Cell]) -> list[str]:
 
 def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     def below(cell: Cell, method: str) -> bool:
-        bound, error = scores.of_cell(*cell, "phase_bound_rms"), scores.get(*cell, method, "rmse", "phase")
+        bound, error = scores.get(*cell, method, "phase_bound_recovered"), scores.get(*cell, method, "rmse", "phase")
         return bound is not None and error is not None and error.value < bound.value
 
     def above_flat(cell: Cell) -> bool:
@@ -221,14 +256,13 @@ def _below_bound(scores: Scores, cells: Sequence[Cell]) -> list[str]:
     found, hopeless = _methods_and_cells(below, scores, cells), [cell for cell in cells if above_flat(cell)]
     if found:
         sentences.append(
-            f"Phase error below the Cramér–Rao bound: {found}. That is no contradiction: the bound is for unbiased "
-            "estimates, and a learned prior, a smoothness prior or a fixed number of epochs from a flat start bias "
-            "towards smooth objects, which trades detail for less noise."
+            f"Phase error below the floor of the frequencies that were recovered: {found}. An estimate that knows no "
+            "more of the object than its spectrum does not get there: more was known, by a prior or by training."
         )
     if hopeless:
         where = cells_text(hopeless, cells, scores.order)
         sentences.append(
-            f"In {where} the bound is even above the error of a flat object: an unbiased "
+            f"In {where} the bound of all frequencies is above the error of a flat object: an unbiased "
             "estimate would be worse than none there, and what is gained rests on prior knowledge."
         )
     return sentences

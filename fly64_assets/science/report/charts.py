@@ -10,6 +10,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from fly64_assets.science.palette import DASHES, MARKER_GLYPHS, Marker, MethodStyle
+from fly64_assets.science.records import ALIGNMENTS, BOUND_METHOD
 from fly64_assets.science.report.data import CellRecord, ReportData
 from fly64_assets.science.report.markers import marker_shape
 from fly64_assets.science.report.reported_metric import ReportedMetric
@@ -117,8 +118,8 @@ def quality_against_cost(data: ReportData, scores: Scores) -> list[Markup]:
 
 
 def frc_charts(data: ReportData, scores: Scores) -> list[Markup]:
-    """One panel per cell: Fourier ring correlation with the object, test split, mean over seeds."""
-    curves = _mean_curves(data.frc)
+    """One panel per cell: ring correlation with the first object, test split, mean over seeds, and its bound."""
+    curves = _mean_curves(data.of_first_object(data.frc), scores)
     charts = []
     for cell in data.all_cells():
         found = [(style, curves.get((cell.dose, cell.view, style.label))) for style in _drawn(data)]
@@ -128,8 +129,12 @@ def frc_charts(data: ReportData, scores: Scores) -> list[Markup]:
                 Series(s.label, s.css, points, s.marker, s.dash, mark_every=_MARK_EVERY, first_mark=place * 2 + 3)
                 for place, (s, points) in enumerate(mine)
             )
+            bound = curves.get((cell.dose, cell.view, BOUND_METHOD), ())
+            series += (Series(BOUND_METHOD, data.styles["bound"].css, bound, None, data.styles["bound"].dash),) * bool(
+                bound
+            )
             floor = min(0.0, *(math.floor(p.y * 5) / 5 for _, points in mine for p in points))
-            text = f"Fourier ring correlation with the object, {cell.view} at {cell.dose:g} photons per pattern."
+            text = f"Ring correlation with the object, bound dashed, {cell.view} at {cell.dose:g} photons per pattern."
             x_axis = Axis("spatial frequency, cycles/px", limits=(0.0, 0.5))
             y_axis = Axis("FRC", limits=(floor, 1.0))
             title = f"{cell.view}, {dose_text(cell.dose)}"
@@ -262,12 +267,14 @@ def _traces(trace: pd.DataFrame | None) -> dict[tuple[float, str, str], tuple[Po
     return {key: tuple(Point(x, y) for x, y in sorted(by_seed[min(by_seed)])) for key, by_seed in found.items()}
 
 
-def _mean_curves(frc: pd.DataFrame) -> dict[tuple[float, str, str], tuple[Point, ...]]:
-    """Test-split curves by dose, view and method, mean over seeds, thinned to ``MAX_CURVE_POINTS``."""
+def _mean_curves(frc: pd.DataFrame, scores: Scores) -> dict[tuple[float, str, str], tuple[Point, ...]]:
+    """Test-split curves that stand first, by dose, view and method, mean over seeds, at ``MAX_CURVE_POINTS`` points."""
     values: dict[tuple[float, str, str], dict[float, list[float]]] = defaultdict(lambda: defaultdict(list))
     records: list[dict[Any, Any]] = frc.to_dict("records")
     for row in records:
-        if row["split"] == "test" and math.isfinite(row["frc"]):
+        first = scores.alignment(row["dose"], row["view"], row["method"])
+        shown = row.get("alignment") not in ALIGNMENTS or row["alignment"] == first
+        if shown and row["split"] == "test" and math.isfinite(row["frc"]):
             values[row["dose"], row["view"], row["method"]][row["frequency_cycles_per_px"]].append(row["frc"])
     curves = {}
     for key, by_frequency in values.items():

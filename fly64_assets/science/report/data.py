@@ -51,6 +51,8 @@ class ReportData:
         doses: requested photons per pattern.
         views: options of each view by name, in the order to show.
         seeds: study seeds.
+        objects: names of the objects, first the one that networks are trained on and pictures are of; empty: one
+            object without a name.
         study_hash: hash of the whole study file.
         object_origin: whether scores are against the truth or against a reconstruction (the reference).
         cells: results; a cell of the study that is absent here counts as missing.
@@ -90,6 +92,7 @@ class ReportData:
     settings: Mapping[str, str] = field(default_factory=dict)
     dose_method: Literal["simulate", "thin"] = "simulate"
     useful_phase_ssim: float = 0.5
+    objects: tuple[str, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -105,6 +108,12 @@ class ReportData:
     def is_reference(self) -> bool:
         """Whether the object was itself reconstructed, so that it is not the truth."""
         return self.object_origin == "reference"
+
+    def of_first_object(self, table: pd.DataFrame) -> pd.DataFrame:
+        """The rows of a table that are of the first object: traces, curves and pictures are of it alone."""
+        if not self.objects or "object" not in table.columns:
+            return table
+        return pd.DataFrame(table[table["object"] == self.objects[0]])
 
     def all_cells(self) -> list[CellRecord]:
         """Every cell of the study, by view and then by dose; those without a record as missing."""

@@ -11,7 +11,7 @@ import numpy as np
 
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.roles import quoted
-from fly64_assets.science.report.scores import HEADLINE, Scores
+from fly64_assets.science.report.scores import HEADLINE, Scores, stands_first
 from fly64_assets.science.report.tables import Table, TableCell
 from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text, signed_text
 
@@ -90,8 +90,8 @@ def value_at(cpu_seconds: float, trace: Trace) -> float:
 def at_equal_time(data: ReportData, scores: Scores) -> list[EqualTime]:
     """Each scored method of each cell beside the others, by view, dose and method; none without others' traces.
 
-    Seeds are compared one by one and then averaged; a seed counts if the method's score and time and another's trace
-    are known. What diverged is beside nobody.
+    Of the first object alone, as no other way is kept. Seeds are compared one by one and then averaged; a seed
+    counts if the method's score and time and another's trace are known. What diverged is beside nobody.
     """
     traces, rows = _traces(data, scores), _rows(data)
     found = []
@@ -149,11 +149,11 @@ def _traces(data: ReportData, scores: Scores) -> dict[tuple[float, str, str], di
 
 def _rows(data: ReportData) -> dict[tuple[float, str, int, str], dict[str, float]]:
     """Score and costs by cell, seed and method, test split."""
-    records: list[dict[Any, Any]] = data.metrics.to_dict("records")
+    records: list[dict[Any, Any]] = data.of_first_object(data.metrics).to_dict("records")
     found: dict[tuple[float, str, int, str], dict[str, float]] = defaultdict(dict)
     for r in records:
         wanted = (r["metric"], r["part"]) == HEADLINE or r["metric"] in _COSTS
-        if wanted and r["split"] == "test" and math.isfinite(r["value"]):
+        if wanted and stands_first(r) and r["split"] == "test" and math.isfinite(r["value"]):
             found[float(r["dose"]), r["view"], r["seed"], r["method"]][r["metric"]] = float(r["value"])
     return found
 

@@ -57,9 +57,14 @@ def cells_text(cells: Sequence[Cell], among: Sequence[Cell], methods: Collection
 
 
 def rank(scores: Scores, cell: Cell, split: str = "test") -> list[tuple[str, Estimate]]:
-    """Registered methods of a cell by phase SSIM, best first; ties in the study's order. None that diverged."""
+    """Registered methods of a cell by phase SSIM, best first; ties in the study's order.
+
+    None that diverged, and none that was run on fewer objects than others, as their means cannot be compared.
+    """
     found = [(m, scores.get(*cell, m, "ssim", "phase", split)) for m in scores.order]
     usable = [(m, e) for m, e in found if e is not None and e.registered]
+    most = max((e.n_objects for _, e in usable), default=1)
+    usable = [(m, e) for m, e in usable if e.n_objects == most]
     return sorted(usable, key=lambda pair: -pair[1].value)
 
 
@@ -68,5 +73,6 @@ def leaders(scores: Scores, cell: Cell, split: str = "test") -> list[str]:
     ranked = rank(scores, cell, split)
     if len(ranked) < 2:
         return []
-    top = {m for m, e in ranked if not ranked[0][1].clearly_above(e)}
-    return [m for m in scores.order if m in top]
+    best = ranked[0][0]
+    apart = {m for m, _ in ranked[1:] if (d := scores.difference(*cell, best, m, split)) is not None and d.above}
+    return [m for m, _ in sorted(ranked, key=lambda pair: scores.order.index(pair[0])) if m not in apart]

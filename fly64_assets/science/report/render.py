@@ -18,13 +18,34 @@ from fly64_assets.science.report.answer import answer
 from fly64_assets.science.report.data import ReportData
 from fly64_assets.science.report.equal_time import at_equal_time, equal_time_table
 from fly64_assets.science.report.roles import described, favoured, quoted, training_sentences
-from fly64_assets.science.report.scores import Scores
+from fly64_assets.science.report.scores import HEADLINE, Scores
 from fly64_assets.science.report.wording import dose_text, fixed_text, number_text
 
 MAX_REPORT_BYTES = 10_000_000
 _IMAGE_BUDGET_BYTES = 5_500_000  # base64 makes a third more of them; tables and charts need the rest
 _LEAST_IMAGE_BYTES = 100_000
 _LEAST_IMAGE_WIDTH_PX = 440
+
+
+def _under_scores(data: ReportData, scores: Scores) -> str:
+    """What stands under the scores of the first table."""
+    known = [(c.dose, c.view, m) for c in data.all_cells() for m in scores.methods(c.dose, c.view)]
+    interval = "Under a score stands its interval"
+    if len(data.objects) > 1:
+        interval = "Under the highest score stands its t-interval over objects, under the others the paired difference"
+    if not any(scores.beside(*key, *HEADLINE) for key in known):
+        return f"{interval}."
+    others = {"full" if scores.alignment(*key) == "scale" else "scale" for key in known}
+    meant = {"full": "full: with phase ramp and shift removed too", "scale": "scale: with one complex scale removed"}
+    return f"{interval}, and the score in the other alignment ({'; '.join(meant[name] for name in sorted(others))})."
+
+
+def _error_bars(data: ReportData) -> str:
+    if len(data.objects) > 1:
+        return "95 % t-intervals over the objects, which vary more than methods differ on any of them"
+    if len(data.seeds) > 1:
+        return "the range over seeds"
+    return "bootstrap intervals over blocks of this object, for this noise"
 
 
 def render_report(data: ReportData) -> str:
@@ -57,6 +78,9 @@ def render_report(data: ReportData) -> str:
         favoured=quoted(favoured(data)),
         cells=data.all_cells(),
         headline=headline,
+        under_scores=_under_scores(data, scores),
+        error_bars=_error_bars(data),
+        any_full=any(scores.alignment(c.dose, c.view, m) == "full" for c in data.all_cells() for m in scores.methods()),
         has_marks=any("‡" in cell.text for row in headline.rows for cell in row),
         any_learned=any(role.learned for role in data.methods),
         dose_charts=[(q, charts.quality_against_dose(data, scores, q)) for q in data.metric_records if q.charted],

@@ -1,13 +1,20 @@
-"""The metrics table, aggregated over seeds: one estimate with an interval per cell, method and metric."""
+"""The metrics table, aggregated over objects and seeds: one estimate with an interval per cell, method and metric.
+
+Every image was scored under two alignments. What is looked up is the score that stands first; the other one is asked
+for as such. Two methods are compared by their paired differences, object by object or seed by seed.
+"""
 
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 import pandas as pd
+
+from fly64_assets.science.metrics.paired import paired_difference, t_interval
+from fly64_assets.science.records import ALIGNMENTS, AlignmentName
 
 METRICS_COLUMNS = ("dose", "view", "split", "seed", "method", "metric", "part", "value")
 HEADLINE = ("ssim", "phase")
@@ -22,10 +29,12 @@ class Estimate:
     """A score with its uncertainty.
 
     Attributes:
-        value: mean over seeds.
-        low: smallest seed, or lower end of the bootstrap interval of a single seed; NaN if there is none.
-        high: largest seed, or upper end.
+        value: mean over objects, or over seeds of one object.
+        low: lower end of the t-interval over objects; of one object the smallest seed, or the lower end of the
+            bootstrap interval of a single seed; NaN if there is none.
+        high: upper end, or the largest seed.
         n_seeds: seeds with a finite value.
+        n_objects: objects with a finite value.
         interval: what ``low`` and ``high`` are.
         registered: False if the registration failed for any seed.
         note: what the table says about it.
@@ -35,19 +44,40 @@ class Estimate:
     low: float = math.nan
     high: float = math.nan
     n_seeds: int = 1
-    interval: Literal["seeds", "bootstrap", "none"] = "none"
+    n_objects: int = 1
+    interval: Literal["objects", "seeds", "bootstrap", "none"] = "none"
     registered: bool = True
     note: str = ""
 
-    def clearly_above(self, other: "Estimate") -> bool:
-        """Whether the two intervals are apart, this one higher; never true without intervals.
 
-        >>> Estimate(0.6, 0.58, 0.62).clearly_above(Estimate(0.5, 0.45, 0.55))
-        True
-        >>> Estimate(0.6).clearly_above(Estimate(0.5))
-        False
-        """
-        return self.low > other.high
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How far one method is above another in a cell.
+
+    Attributes:
+        mean: of the differences of those objects or seeds that both have.
+        low: lower end of its 95 % t-interval. Of one object and seed: how far the two block bootstrap intervals are
+            apart, which says nothing of other objects or other noise. NaN if there is none.
+        high: upper end.
+        n: differences behind it.
+        over: what the interval is over.
+    """
+
+    mean: float
+    low: float = math.nan
+    high: float = math.nan
+    n: int = 1
+    over: Literal["objects", "seeds", "bootstrap", "none"] = "none"
+
+    @property
+    def above(self) -> bool:
+        """Whether the whole interval is above 0; never without one."""
+        return self.low > 0
+
+    @property
+    def below(self) -> bool:
+        """Whether the whole interval is below 0; never without one."""
+        return self.high < 0
 
 
 class Scores:
@@ -70,9 +100,12 @@ class Scores:
             raise ValueError(message)
         self.order = tuple(methods)
         self._estimates: dict[tuple, Estimate] = {}
+        self._values: dict[tuple, dict[tuple[str, int], float]] = {}
+        self._alignments: dict[tuple, AlignmentName] = {}
         self._unscored: dict[tuple, str] = {}
         self._methods: dict[tuple, set[str]] = defaultdict(set)
-        rows_by_key = _rows_by_key(metrics)
+        rows_by_key, beside = _rows_by_key(metrics)
+        self._beside = {key: found for key, rows in beside.items() if (found := _aggregate(rows)) is not None}
         self._diverged = {key[:4]: note for key, rows in rows_by_key.items() if (note := _divergence(key, rows))}
         for key, rows in sorted(rows_by_key.items(), key=lambda item: item[0]):
             self._add(key, rows)
@@ -82,6 +115,9 @@ class Scores:
         estimate = None if diverged and key[5] else _aggregate(rows)
         if estimate is not None:
             self._estimates[key] = estimate
+            self._values[key] = _by_repetition(rows)
+        if key[4:] == HEADLINE:
+            self._alignments[key[:4]] = next((r["alignment"] for r in rows if r.get("alignment") in ALIGNMENTS), "full")
         if key[4:] == HEADLINE and key[3] in self.order and not diverged:
             if estimate is not None:
                 self._methods[key[:3]].add(key[3])
@@ -95,6 +131,38 @@ class Scores:
         parts = ("complex", "", "phase", "amplitude") if part is None else (part,)
         found = (self._estimates.get((float(dose), view, split, method, metric, p)) for p in parts)
         return next((e for e in found if e is not None), None)
+
+    def beside(
+        self, dose: float, view: str, method: str, metric: str, part: str | None, split: str = "test"
+    ) -> Estimate | None:
+        """The same score under the alignment that does not stand first; None if there is none."""
+        key = float(dose), view, split, method, metric, part or ""
+        return None if key[:4] in self._diverged else self._beside.get(key)
+
+    def alignment(self, dose: float, view: str, method: str, split: str = "test") -> AlignmentName:
+        """The alignment of a method's scores that stand first; a table that says none was aligned in full."""
+        return self._alignments.get((float(dose), view, split, method), "full")
+
+    def difference(self, dose: float, view: str, method: str, other: str, split: str = "test") -> Difference | None:
+        """How far a method's headline score is above another's; None where they share no object and seed."""
+        keys = [(float(dose), view, split, name, *HEADLINE) for name in (method, other)]
+        if not all(key in self._values for key in keys):
+            return None
+        first, second = (self._values[key] for key in keys)
+        paired = paired_difference(first, second)
+        if paired is None:
+            return None
+        if paired.n > 1:
+            several = len({name for name, _ in first} & {name for name, _ in second}) > 1
+            return Difference(paired.mean, paired.low, paired.high, paired.n, "objects" if several else "seeds")
+        mine, theirs = (self._estimates[key] for key in keys)
+        if {mine.interval, theirs.interval} != {"bootstrap"}:
+            return Difference(paired.mean)
+        return Difference(paired.mean, mine.low - theirs.high, mine.high - theirs.low, 1, "bootstrap")
+
+    def n_objects(self) -> int:
+        """The objects of the cell and method that has most of them."""
+        return max((e.n_objects for e in self._estimates.values()), default=1)
 
     def of_cell(self, dose: float, view: str, metric: str, split: str = "test") -> Estimate | None:
         """A quantity of the whole cell, under whichever method's row it stands."""
@@ -137,12 +205,36 @@ class Scores:
         return iter(self._estimates)
 
 
-def _rows_by_key(metrics: pd.DataFrame) -> dict[tuple, list[dict]]:
-    found: dict[tuple, list[dict]] = defaultdict(list)
+RowsByKey = dict[tuple, list[dict]]
+
+
+def _rows_by_key(metrics: pd.DataFrame) -> tuple[RowsByKey, RowsByKey]:
+    """The rows that stand first, or need no alignment; and those of the other alignment."""
+    first: RowsByKey = defaultdict(list)
+    beside: RowsByKey = defaultdict(list)
     for row in metrics.to_dict("records"):
         names = (str(row[name]) for name in ("view", "split", "method", "metric"))
-        found[(float(row["dose"]), *names, row["part"] if isinstance(row["part"], str) else "")].append(row)
-    return found
+        key = (float(row["dose"]), *names, row["part"] if isinstance(row["part"], str) else "")
+        (first if stands_first(row) else beside)[key].append(row)
+    return first, beside
+
+
+def stands_first(row: Mapping[Any, Any]) -> bool:
+    """Whether a row's score stands first, or needs no alignment; also when it was read from CSV.
+
+    >>> [stands_first({"stands_first": flag}) for flag in (True, "False", float("nan"))], stands_first({})
+    ([True, False, True], True)
+    """
+    return str(row.get("stands_first")) != "False"
+
+
+def _by_repetition(rows: list[dict]) -> dict[tuple[str, int], float]:
+    """Finite values by object and seed."""
+    return {
+        (str(row.get("object", "")), int(row["seed"])): float(row["value"])
+        for row in rows
+        if math.isfinite(float(row["value"]))
+    }
 
 
 def _divergence(key: tuple, rows: list[dict]) -> str:
@@ -153,17 +245,22 @@ def _divergence(key: tuple, rows: list[dict]) -> str:
 
 
 def _aggregate(rows: list[dict]) -> Estimate | None:
-    values = [float(row["value"]) for row in rows if math.isfinite(float(row["value"]))]
+    by_repetition = _by_repetition(rows)
+    values, objects = list(by_repetition.values()), {name for name, _ in by_repetition}
     if not values:
         return None
     registered = all(is_registered(row.get("registration_ok")) for row in rows)
     mean, note = statistics.fmean(values), _notes(rows)
+    said = {"registered": registered, "note": note}
+    if len(objects) > 1:
+        over = t_interval(values)
+        return Estimate(mean, over.low, over.high, n_objects=len(objects), interval="objects", **said)
     if len(values) > 1:
-        return Estimate(mean, min(values), max(values), len(values), "seeds", registered, note)
+        return Estimate(mean, min(values), max(values), len(values), interval="seeds", **said)
     low, high = (float(rows[0].get(name, math.nan)) for name in ("value_low", "value_high"))
     if math.isfinite(low) and math.isfinite(high):
-        return Estimate(mean, low, high, 1, "bootstrap", registered, note)
-    return Estimate(mean, registered=registered, note=note)
+        return Estimate(mean, low, high, interval="bootstrap", **said)
+    return Estimate(mean, **said)
 
 
 def _notes(rows: list[dict]) -> str:
@@ -182,7 +279,7 @@ def is_registered(value: object) -> bool:
 
 
 WIDE_COLUMNS: dict[str, tuple[str, str | None]] = {
-    "phase_ssim": ("ssim", "phase"),
+    "phase_ssim": HEADLINE,
     "phase_psnr_db": ("psnr", "phase"),
     "phase_pearson": ("pearson", "phase"),
     "phase_rmse_rad": ("rmse", "phase"),
@@ -206,10 +303,13 @@ WIDE_MEANINGS = {
     "split": "train or test side of the scan",
     "method": "who made it; flat and truth are sanity rows",
     "n_seeds": "seeds that the means are over",
+    "n_objects": "objects that the means are over",
+    "alignment": "what was removed before: one complex scale; or in full phase ramp, shift and scale",
     "phase_ssim": "1 is the object itself",
+    "phase_ssim_beside": "the same under the other alignment",
     "phase_psnr_db": "with the range of the truth",
     "phase_pearson": "0 for a flat result",
-    "phase_rmse_rad": "beside phase_bound_rms",
+    "phase_rmse_rad": "root of the mean squared error",
     "phase_mae_rad": "mean absolute error",
     "phase_ms_ssim": "SSIM over three scales",
     "amplitude_ssim": "1 is the object itself",
@@ -221,8 +321,9 @@ WIDE_MEANINGS = {
     "cpu_seconds_reconstruct": "process CPU time, imports apart",
     "cpu_seconds_train": "process CPU time of the training that the method rests on",
     "patterns_trained_on": "how many patterns that training saw",
-    "phase_ssim_low": "smallest seed, or lower end of the bootstrap of a single seed",
-    "phase_ssim_high": "largest seed, or upper end",
+    "phase_ssim_low": "lower end of the t-interval over objects; of one object the smallest seed, or of the bootstrap",
+    "phase_ssim_high": "upper end, or the largest seed",
+    "phase_bound_recovered": "floor of the phase error on the frequencies that the method recovered, rad",
     "photons_per_object_pixel": "incident, all positions together, mean over the scored region",
     "phase_bound_rms": "Cramer-Rao floor of an unbiased phase, rad",
     "registration_ok": "whether every registration succeeded",
@@ -232,15 +333,14 @@ _WIDE_ORDER = list(WIDE_MEANINGS)
 
 
 def wide_table(metrics: pd.DataFrame, methods: Sequence[str]) -> pd.DataFrame:
-    """One row per cell, split and method with the key scores side by side; means over seeds.
+    """One row per cell, split and method with the key scores side by side; means over objects or seeds.
 
     Args:
         metrics: the metrics table; may be empty.
         methods: names of the study's methods, in its order; rows of others are left out.
 
     Returns:
-        Columns dose, view, split, method, n_seeds, those of ``WIDE_COLUMNS``, phase_ssim_low, phase_ssim_high,
-        photons_per_object_pixel, phase_bound_rms, registration_ok and note; NaN where a score is absent.
+        The columns of ``WIDE_MEANINGS``; NaN where a score is absent.
     """
     return pd.DataFrame(wide_records(Scores(metrics, methods)), columns=pd.Index(_WIDE_ORDER))
 
@@ -265,6 +365,10 @@ def _wide_record(scores: Scores, dose: float, view: str, split: str, method: str
     return (
         {"dose": dose, "view": view, "split": split, "method": method}
         | {"n_seeds": max((e.n_seeds for e in present), default=0)}
+        | {"n_objects": max((e.n_objects for e in present), default=0)}
+        | {"alignment": scores.alignment(dose, view, method, split)}
+        | {"phase_ssim_beside": _value(scores.beside(dose, view, method, *HEADLINE, split))}
+        | {"phase_bound_recovered": _value(scores.get(dose, view, method, "phase_bound_recovered", split=split))}
         | {name: _value(e) for name, e in found.items()}
         | {"phase_ssim_low": headline.low, "phase_ssim_high": headline.high}
         | {

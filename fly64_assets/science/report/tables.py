@@ -9,10 +9,10 @@ import numpy as np
 
 from fly64_assets.science.records import SPLITS
 from fly64_assets.science.report.data import ReportData
-from fly64_assets.science.report.ranking import cells_text, leaders
+from fly64_assets.science.report.ranking import cells_text, leaders, rank
 from fly64_assets.science.report.reported_metric import ReportedMetric
 from fly64_assets.science.report.scores import HEADLINE, WORSE_THAN_FLAT, Estimate, Scores, is_registered, scored_rows
-from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text
+from fly64_assets.science.report.wording import dose_text, fixed_text, listed, number_text, signed_text
 
 MAX_WIDE_COLUMNS = 9
 """A table with more columns is set narrowly."""
@@ -107,20 +107,34 @@ def _headline_cell(scores: Scores, dose: float, view: str, method: str, first: C
     if estimate is None:
         return TableCell("–", css="muted", note=scores.unscored(dose, view, method) or "not scored")
     css = ("best" if len(first) == 1 else "tied") if method in first else ""
-    note = {"best": "highest, its interval apart from the others'", "tied": "not distinguishable from the highest"}.get(
-        css, ""
-    )
+    note = {"best": "highest, apart from all others", "tied": "not distinguishable from the highest"}.get(css, "")
     if not estimate.registered:
         css, note = "bad", "registration failed: not ranked"
     worse = scores.worse_than_flat(dose, view, method)
     note = "; ".join(filter(None, (note, WORSE_THAN_FLAT if worse else "")))
-    return TableCell(fixed_text(estimate.value) + (" ‡" if worse else ""), _interval(estimate, 2), css, note=note)
+    few = f"{estimate.n_objects} of {scores.n_objects()} objects: not ranked"
+    if estimate.n_objects < scores.n_objects():
+        css, note = "muted", "; ".join(filter(None, (note, few)))
+    under = _under(scores, dose, view, method, estimate)
+    return TableCell(fixed_text(estimate.value) + (" ‡" if worse else ""), under, css, note=note)
 
 
 def _interval(estimate: Estimate, decimals: int) -> str:
     if not math.isfinite(estimate.low):
         return ""
     return f"{fixed_text(estimate.low, decimals)}–{fixed_text(estimate.high, decimals)}"
+
+
+def _under(scores: Scores, dose: float, view: str, method: str, estimate: Estimate) -> str:
+    """Under a headline score: its interval, or the paired difference from the highest; and the other alignment's."""
+    ranked = [name for name, _ in rank(scores, (dose, view))]
+    apart = scores.difference(dose, view, method, ranked[0]) if ranked and method in ranked[1:] else None
+    first = _interval(estimate, 2)
+    if apart is not None and apart.over == "objects":
+        first = f"{signed_text(apart.mean, 3)} ± {fixed_text((apart.high - apart.low) / 2, 3)}"
+    beside = scores.beside(dose, view, method, *HEADLINE)
+    other = "full" if scores.alignment(dose, view, method) == "scale" else "scale"
+    return "\n".join(filter(None, (first, f"{other} {fixed_text(beside.value)}" if beside else "")))
 
 
 def all_scores(data: ReportData, scores: Scores, split: str) -> Table:
@@ -167,9 +181,11 @@ def _scored(scores: Scores, row: Row, metric: ReportedMetric) -> TableCell:
     text = (number_text if spans_decades else fixed_text)(estimate.value, metric.digits)
     if "no crossing" in estimate.note:
         return TableCell(f"≥ {text}", note=estimate.note)
+    beside = scores.beside(dose, view, method, metric.name, metric.part, split) if method in scores.order else None
+    small = fixed_text(beside.value, metric.digits) if beside else ""
     if not estimate.registered and method in scores.order:
-        return TableCell(text, css="bad", note=estimate.note or "registration failed")
-    return TableCell(text)
+        return TableCell(text, small, css="bad", note=estimate.note or "registration failed")
+    return TableCell(text, small)
 
 
 def sanity_verdict(data: ReportData, scores: Scores) -> tuple[bool, str]:
@@ -247,15 +263,15 @@ _ALIGNMENT_COLUMNS = (
 
 
 def alignment(data: ReportData, scores: Scores) -> Table:
-    """What was taken out of each reconstruction before scoring, and whether registration succeeded."""
+    """What the full alignment took out of each result of the first object, and whether registration succeeded."""
     columns = [(name, key) for name, key in _ALIGNMENT_COLUMNS if key in data.metrics]
     if not columns or data.metrics.empty:
         return Table((), ())
     order = {view: index for index, view in enumerate(data.views)}
-    records: list[dict[Any, Any]] = data.metrics.to_dict("records")
+    records: list[dict[Any, Any]] = data.of_first_object(data.metrics).to_dict("records")
     places = {name: place for place, name in enumerate(data.names)}
     shown = [r for r in records if r["split"] == "test" and r["method"] in places and r["view"] in order]
-    shown = [r for r in shown if (r["metric"], r["part"]) == HEADLINE]
+    shown = [r for r in shown if (r["metric"], r["part"]) == HEADLINE and r.get("alignment") != "scale"]
     shown = [r for r in shown if not scores.diverged(r["dose"], r["view"], r["method"])]
     found = sorted(shown, key=lambda r: (order[r["view"]], r["dose"], r["seed"], places[r["method"]]))
     table = []

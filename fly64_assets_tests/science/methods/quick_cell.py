@@ -7,7 +7,7 @@ from scipy.ndimage import binary_erosion
 from skimage.metrics import structural_similarity
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.metrics.scored_cell import aligned_pair, prepare_cell
+from fly64_assets.science.metrics.scored_cell import image_pair, prepare_cell
 from fly64_assets.science.options import ScanOptions, ScoringOptions
 from fly64_assets.science.records import Dataset, Scan
 from fly64_assets.science.scan import make_scan
@@ -38,7 +38,7 @@ def phase_ssim(image: np.ndarray, dataset: Dataset) -> float:
     measurement = dataset.measurement
     scan = Scan(dataset.object, measurement.probe, measurement.positions_xy_px, dataset.scan_index)
     cell = prepare_cell(dataset, scan, ScoringOptions(bootstrap_samples=0), np.random.default_rng(0))
-    pair = aligned_pair(image, cell)
+    pair = image_pair(image, cell, "full")
     data_range = float(np.ptp(pair.truth_phase_rad[pair.mask]))
     images = pair.phase_rad, pair.truth_phase_rad
     _, similarity = structural_similarity(*images, data_range=data_range, win_size=_WINDOW_PX, full=True)

@@ -1,8 +1,16 @@
 import numpy as np
 import pytest
 
-from fly64_assets.science.metrics.bounds import fisher_information, phase_error_bound, phase_variance
-from fly64_assets.science.metrics.illuminated_region import illuminated_region
+from fly64_assets.science.metrics.bounds import (
+    PhaseBound,
+    Prior,
+    _Window,
+    fisher_information,
+    inverse,
+    phase_error_bound,
+    phase_variance,
+)
+from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion, illuminated_region
 from fly64_assets.science.physics.probe import illumination_map
 from fly64_assets_tests.science.metrics import cells
 
@@ -119,6 +127,71 @@ def test_windows_stand_for_the_whole_object_and_never_above_it() -> None:
         return phase_variance(fisher, judged[unknown])
 
     assert 0.8 * variance(lit) < variance(window) <= variance(lit)
+
+
+def ring_case(scale: float = 300.0) -> tuple[IlluminatedRegion, PhaseBound]:
+    """Rings of one window of the smooth object, well lit."""
+    xy = cells.positions(4.0)
+    region = illuminated_region(cells.probe(), xy, (cells.OBJECT_PX, cells.OBJECT_PX), 0.1)
+    found = phase_error_bound(
+        cells.truth(), cells.probe(), xy, scale, region, windows=1, rng=np.random.default_rng(3), max_patterns=10_000
+    )
+    return region, found
+
+
+def test_rings_of_an_ideal_far_field_come_close_to_one_over_two_n() -> None:
+    """Each pixel's phase known to 1 / (2 n), independently of the others: white, with that density."""
+    region, bound = ring_case()
+    ideal = 1 / (2 * region.photons_per_object_pixel(300.0))
+    rings = bound.unbiased.phase_power
+    assert 0.6 * ideal < rings.mean() < 2.5 * ideal
+    assert bound.unbiased.phase_rms_rad(0.5) == pytest.approx(np.sqrt(np.pi / 4 * rings.mean()), rel=0.4)
+
+
+def test_knowing_the_spectrum_helps_most_where_counts_say_least() -> None:
+    for scale in (3.0, 300.0):
+        _, bound = ring_case(scale=scale)
+        free, prior = bound.unbiased, bound.with_prior
+        assert (prior.phase_power < free.phase_power).all()
+        assert (prior.frc > free.frc).all()
+        gain = prior.phase_power / free.phase_power
+        assert gain[0] > gain[-1]
+        assert (np.diff(prior.frc) < 0.02).all()
+        assert prior.frc[0] > 0.9 if scale == 300.0 else prior.frc[0] < 0.9
+
+
+def test_a_floor_grows_with_the_frequencies_that_are_claimed() -> None:
+    _, bound = ring_case()
+    floors = [bound.with_prior.phase_rms_rad(limit) for limit in (0.0, 0.1, 0.2, 0.35, 0.5)]
+    assert floors[0] == 0
+    assert (np.diff(floors) >= 0).all()
+    assert floors[-1] < bound.rms_rad
+
+
+def test_an_efficient_estimator_attains_the_rings_with_and_without_a_prior() -> None:
+    """The linearised maximum-likelihood and maximum-a-posteriori phases scatter, per frequency, as the bounds say."""
+    image, probe, xy, unknown = small_case(1)
+    scale, n, rng = 60.0, int(unknown.sum()), np.random.default_rng(0)
+    lit = illumination_map(probe, xy, image.shape) > 1e-3 * illumination_map(probe, xy, image.shape).max()
+    box = (slice(0, GRID), slice(0, GRID))
+    region = IlluminatedRegion(mask=lit, weight=lit.astype(float), box=box, intensity=lit.astype(float))
+    prior = Prior.of(image, region, 6)
+    derivatives = jacobian(image.astype(complex), probe, xy, scale, unknown)
+    expected = expected_counts(image.astype(complex), probe, xy, scale)
+    fisher = (derivatives / expected) @ derivatives.T
+    window = _Window.of(unknown, 6)
+    draw = np.linalg.cholesky(prior.covariance(unknown))
+    for precision in (np.zeros_like(fisher), prior.precision(unknown)):
+        covariance = inverse(fisher + precision)
+        gain = covariance @ (derivatives / expected)
+        errors = []
+        for _ in range(600):
+            change = draw @ rng.standard_normal(2 * n) if precision.any() else np.zeros(2 * n)
+            noise = rng.poisson(expected) - expected + derivatives.T @ change
+            errors.append(gain @ noise - change)
+        measured = window.spectra(np.cov(np.array(errors).T))
+        for found, bound in zip(measured, window.spectra(covariance), strict=True):
+            assert found == pytest.approx(bound, rel=0.15)
 
 
 def test_what_the_counts_do_not_determine_is_nan() -> None:

@@ -1,12 +1,19 @@
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from fly64_assets.science.interop.ptychodus import read_product, write_product
 from fly64_assets.science.metrics.cell_scores import CURVE_COLUMNS, TABLE_COLUMNS, CellScores
 from fly64_assets.science.metrics.explanation import WORSE_THAN_FLAT_NOTE, Explanation
+from fly64_assets.science.metrics.illuminated_region import illuminated_region
 from fly64_assets.science.metrics.likelihood import nll_per_pattern
+from fly64_assets.science.metrics.scored_cell import alignment_first
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.options import ScoringOptions
+from fly64_assets.science.records import ALIGNMENTS
 from fly64_assets_tests.science.metrics import cells
 
 DATASET, SCAN = cells.cell()
@@ -37,8 +44,9 @@ def scored(images: dict[str, np.ndarray], options: ScoringOptions = BARE, seed: 
     )
 
 
-def values(scores: CellScores, method: str) -> dict[tuple[str, str], float]:
-    rows = scores.table[scores.table.method == method]
+def values(scores: CellScores, method: str, alignment: str = "full") -> dict[tuple[str, str], float]:
+    """A method's scores under an alignment, and those that need none."""
+    rows = scores.table[(scores.table.method == method) & scores.table.alignment.isin([alignment, ""])]
     return dict(zip(zip(rows.metric, rows.part, strict=True), rows.value, strict=True))
 
 
@@ -56,9 +64,12 @@ def test_table_holds_every_method_metric_and_part(full: CellScores) -> None:
     assert tuple(full.table.columns) == TABLE_COLUMNS
     assert set(full.table.method) == {*METHODS, "flat", "truth", "bound"}
     expected = {*SENSITIVE, ("frc50", "complex"), ("excess_nll", "")}
-    assert all(set(values(full, method)) == expected for method in (*METHODS, "flat", "truth"))
+    for alignment in ALIGNMENTS:
+        assert all(set(values(full, method, alignment)) == expected for method in ("flat", "truth"))
+        mine = {*expected, ("phase_bound_recovered", "phase")}
+        assert all(set(values(full, method, alignment)) == mine for method in METHODS)
     assert set(values(full, "bound")) == {("photons_per_object_pixel", ""), ("phase_bound_rms", "phase")}
-    assert not full.table.duplicated(["method", "metric", "part"]).any()
+    assert not full.table.duplicated(["method", "metric", "part", "alignment"]).any()
     assert set(full.table[["dose", "view", "split", "seed"]].itertuples(index=False, name=None)) == {
         (1e4, "dense", "train", 1)
     }
@@ -72,8 +83,10 @@ def test_intervals_hold_the_values(full: CellScores) -> None:
 
 def test_curves_and_pairs_come_for_every_method(full: CellScores) -> None:
     assert tuple(full.frc_curves.columns) == CURVE_COLUMNS
-    assert set(full.frc_curves.method) == set(METHODS) == set(full.aligned)
-    pair = full.aligned["wide"]
+    assert set(full.frc_curves.method) == {*METHODS, "bound", "unbiased_bound"}
+    assert set(METHODS) == set(full.pairs)
+    assert full.frc_curves.notna().all(axis=None)
+    pair = full.pairs["wide"]
     assert pair.image.shape == pair.truth.shape == pair.phase_rad.shape == pair.mask.shape
     x, y = pair.corner_xy_px
     assert pair.truth_amplitude[3, 4] == pytest.approx(abs(TRUTH[y + 3, x + 4]))
@@ -90,7 +103,7 @@ def test_swapping_two_files_swaps_their_rows_exactly() -> None:
     first = scored({"wide": one, "rpie": two}, options).table
     second = scored({"wide": two, "rpie": one}, options).table
     swapped = second.assign(method=second.method.replace({"wide": "rpie", "rpie": "wide"}))
-    order = ["method", "metric", "part"]
+    order = ["method", "metric", "part", "alignment"]
     pd.testing.assert_frame_equal(
         first.sort_values(order).reset_index(drop=True),
         swapped.sort_values(order).reset_index(drop=True),
@@ -105,15 +118,17 @@ def test_sanity_rows(full: CellScores) -> None:
     assert truth["pearson", "amplitude"] == pytest.approx(1)
     assert truth["frc50", "complex"] == 0.5
     assert truth["excess_nll", ""] == 0 < flat["excess_nll", ""]
-    note = full.table[(full.table.method == "truth") & (full.table.metric == "frc50")].note.item()
-    assert "no crossing" in note
+    notes = full.table[(full.table.method == "truth") & (full.table.metric == "frc50")].note
+    assert notes.str.contains("no crossing").all()
 
 
 def test_a_flat_reconstruction_scores_nothing_even_behind_a_ramp() -> None:
     found = scored({"wide": cells.moved(np.full_like(TRUTH, 2.0), (0, 0), (0.1, 0.05))})
     scores = values(found, "wide")
     assert scores["pearson", "amplitude"] == scores["pearson", "phase"] == scores["frc50", "complex"] == 0
-    assert "constant" in found.failures["wide"]
+    rows = found.table[(found.table.method == "wide") & (found.table.alignment == "full")]
+    assert rows.note.str.contains("constant").all()
+    assert found.failures == {}, "the score that stands first registers nothing"
 
 
 def gauge_cases(count: int) -> None:
@@ -165,6 +180,7 @@ def test_blur_worsens_every_score_but_the_ring_correlation() -> None:
     for key in [*SENSITIVE, ("excess_nll", "")]:
         assert (better[key] > worse[key]) == (key[0] in HIGHER_IS_BETTER), key
     curve = found.frc_curves[(found.frc_curves.method == "wide") & (found.frc_curves.frequency_cycles_per_px < 0.25)]
+    assert len(curve) == 2 * curve.frequency_cycles_per_px.nunique()
     assert curve.frc.min() > 0.97
 
 
@@ -196,11 +212,67 @@ def test_fitting_the_noise_shows_as_negative_excess() -> None:
 
 def test_registration_failure_is_said_and_scored_all_the_same() -> None:
     found = scored({"wide": cells.moved(TRUTH, (12.0, 0.0), (0.0, 0.0)), "rpie": noisy(0.1)})
-    assert set(found.failures) == {"wide"}
-    rows = found.table[(found.table.method == "wide") & (found.table.metric == "ssim")]
+    assert found.failures == {}, "the score that stands first registers nothing"
+    rows = found.table[
+        (found.table.method == "wide") & (found.table.metric == "ssim") & (found.table.alignment == "full")
+    ]
     assert not rows.registration_ok.any()
     assert rows.note.str.contains("not registered").all()
     assert rows.value.notna().all()
+
+
+def test_only_a_complex_scale_is_free_where_probe_and_positions_are_known() -> None:
+    """A ramp and a shift cost nothing in the full alignment, and what they are worth in the score that stands first."""
+    images = {"wide": noisy(0.05), "map": 3j * noisy(0.05), "rpie": cells.moved(noisy(0.05), (0.4, 0.0), (0.01, 0.0))}
+    found = scored(images)
+    first = found.table[found.table.stands_first.eq(True)]
+    assert set(first.alignment) == {"scale"}
+    of = {(method, name): values(found, method, name)["ssim", "phase"] for method in images for name in ALIGNMENTS}
+    assert of["map", "scale"] == pytest.approx(of["wide", "scale"], abs=1e-6)
+    assert of["wide", "scale"] == pytest.approx(of["wide", "full"], abs=0.01)
+    assert of["rpie", "full"] == pytest.approx(of["wide", "full"], abs=0.01)
+    assert of["rpie", "scale"] < of["wide", "scale"] - 0.1
+    rows = found.table[(found.table.method == "rpie") & (found.table.metric == "ssim") & (found.table.part == "phase")]
+    rows = rows.set_index("alignment")
+    assert (rows.shift_x_px["scale"], rows.ramp_x_rad_per_px["scale"]) == (0, 0)
+    assert rows.shift_x_px["full"] == pytest.approx(0.4, abs=0.05)
+    pair = found.pairs["map"]
+    weight = illuminated_region(SCAN.probe, SCAN.positions_xy_px, TRUTH.shape, 0.1).weight
+    scale = np.vdot(weight * images["map"], TRUTH) / np.sum(weight * np.abs(images["map"]) ** 2)
+    assert pair.alignment.scale == pytest.approx(1 / scale, rel=1e-6)
+
+
+def test_the_full_alignment_stands_first_where_the_counts_leave_more_open() -> None:
+    image, reference = cells.reconstruction(noisy(0.05)), replace(DATASET, metadata={"object_origin": "reference"})
+    cases = {
+        "scale": (image, DATASET),
+        "full: probe": (replace(image, probe=image.probe * np.complex64(1.1)), DATASET),
+        "full: modes": (replace(image, probe=cells.probe(2)), DATASET),
+        "full: positions": (replace(image, positions_xy_px=image.positions_xy_px + 0.1), DATASET),
+        "full: reference": (image, reference),
+    }
+    for case, (result, dataset) in cases.items():
+        assert alignment_first(result, dataset) == case.split(":")[0], case
+    labels = {"dose": 1e4, "view": "dense", "split": "test", "seed": 1, "rng": np.random.default_rng(0)}
+    table = score_cell({"wide": cases["full: probe"][0], "map": image}, DATASET, SCAN, BARE, **labels).table
+    ssim = table[(table.metric == "ssim") & (table.part == "phase") & table.stands_first.eq(True)]
+    assert dict(zip(ssim.method, ssim.alignment, strict=True)) == {
+        "wide": "full", "map": "scale", "flat": "scale", "truth": "scale",
+    }  # fmt: skip
+
+
+def test_a_result_from_a_file_keeps_what_it_was_given(tmp_path: Path) -> None:
+    write_product(tmp_path / "one.h5", cells.reconstruction(noisy(0.05)))
+    assert alignment_first(read_product(tmp_path / "one.h5"), DATASET) == "scale"
+
+
+def test_the_phase_error_of_a_ring_is_that_of_known_noise() -> None:
+    """White phase noise has the same power at every frequency: its variance."""
+    rng = np.random.default_rng(2)
+    found = scored({"wide": TRUTH * np.exp(1j * rng.normal(scale=0.05, size=TRUTH.shape))})
+    curve = found.frc_curves[(found.frc_curves.method == "wide") & (found.frc_curves.alignment == "scale")]
+    assert curve.phase_error_power.iloc[5:].mean() == pytest.approx(0.05**2, rel=0.05)
+    assert np.abs(curve.phase_error_power.iloc[5:] / 0.05**2 - 1).max() < 0.5
 
 
 def test_values_that_are_not_finite_fail_their_own_rows_only() -> None:
@@ -221,7 +293,7 @@ def test_phases_beyond_a_turn_are_followed() -> None:
         {"wide": cells.reconstruction(steep * np.exp(2j))},
         dataset, SCAN, BARE, dose=1e4, view="dense", split="train", seed=1, rng=np.random.default_rng(0),
     )  # fmt: skip
-    pair = found.aligned["wide"]
+    pair = found.pairs["wide"]
     assert np.ptp(pair.truth_phase_rad) > 8
     assert pair.phase_rad == pytest.approx(pair.truth_phase_rad, abs=1e-3)
 
@@ -251,11 +323,11 @@ def test_a_diverged_method_has_its_likelihood_and_no_image_scores(scale: float) 
     found = scored(images, explanations={"rpie": DIVERGED, "map": Explanation("explained", -5.0, -3.0)})
     rows = found.table[found.table.method == "rpie"]
     of_image = rows[rows.metric != "excess_nll"]
-    assert len(of_image) == len(SENSITIVE) + 1
+    assert len(of_image) == 2 * (len(SENSITIVE) + 1)
     assert of_image[["value", "value_low", "value_high"]].isna().all(axis=None)
     assert rows.note.str.startswith("diverged: 2e+19 nats").all()
     assert found.failures == {"rpie": DIVERGED.note}
-    assert set(found.aligned) == set(found.frc_curves.method) == {"wide", "map"}
+    assert set(found.pairs) == set(found.frc_curves.method) == {"wide", "map"}
     excess = rows[rows.metric == "excess_nll"]
     assert excess.value.item() > 1e20 if scale == 2e11 else np.isnan(excess.value.item())
     alone = scored({"wide": images["wide"], "map": images["map"]}).table
@@ -278,6 +350,6 @@ def test_a_learned_method_below_flat_is_scored_and_marked() -> None:
     marked, plain = scored({"wide": noisy(0.1)}, explanations=judged), scored({"wide": noisy(0.1)})
     assert values(marked, "wide") == values(plain, "wide")
     assert marked.failures == {}
-    assert set(marked.aligned) == {"wide"}
+    assert set(marked.pairs) == {"wide"}
     assert (marked.table[marked.table.method == "wide"].note == WORSE_THAN_FLAT_NOTE).all()
     assert not marked.table[marked.table.method != "wide"].note.str.contains(WORSE_THAN_FLAT_NOTE).any()
