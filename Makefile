@@ -18,7 +18,7 @@ export OMP_NUM_THREADS ?= 1
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
-	@echo "Variables: STUDY=quick|fly64|siemens_star|reference|path  DOSES=1000,10000|all  VIEWS=dense,sparse|all  JOBS=2"
+	@echo "Variables: STUDY=quick|fly64|siemens_star|siemens_star_learned|reference|path  DOSES=1000,10000|all  VIEWS=dense,sparse|all  JOBS=2"
 
 venv: $(STAMP) ## create .venv and install the pinned, tested set
 

@@ -77,7 +77,7 @@ def default_methods() -> dict[str, MethodEntry]:
         "pinn_refined": _entry(kind="map", starts_from="pinn"),
         "baseline": _entry(kind="supervised", trained_on="baseline"),
         "pty_chi": _entry(kind="pty_chi"),
-        "map": _entry(kind="map", options={"passes": 60}),
+        "map": _entry(kind="map"),
     }
 
 
