@@ -7,6 +7,7 @@ line has, bin by bin, the measured RMS error over the predicted one: of all kind
 """
 
 import argparse
+import itertools
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -41,9 +42,7 @@ def pixels(study: Study, scan, name: str, dose: float, view: str) -> np.ndarray:
         make_view(source, study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
         dataset = read_dataset(out)
         given = Given(1, bundle=entry.record.bundle_of(entry.options))
-        result = follow(
-            entry.record, dataset.measurement, entry.options, given, method=METHOD, keep_trace=False
-        ).result
+        result = follow(entry.record, dataset.measurement, entry.options, given, method=METHOD, keep_trace=False).result
         at, truth = dataset.measurement, np.array(dataset.object)
         threshold = study.scoring.illumination_threshold
         region = illuminated_region(at.probe, at.positions_xy_px, at.object_shape, threshold)
@@ -55,7 +54,7 @@ def pixels(study: Study, scan, name: str, dose: float, view: str) -> np.ndarray:
 
 def ratios(found: np.ndarray, edges: np.ndarray) -> Iterator[float]:
     """Measured over predicted RMS error of each bin."""
-    for low, high in zip(edges, edges[1:], strict=False):
+    for low, high in itertools.pairwise(edges):
         inside = (found[0] >= low) & (found[0] <= high)
         yield float(np.sqrt(found[1][inside].mean() / (found[0][inside] ** 2).mean())) if inside.any() else float("nan")
 

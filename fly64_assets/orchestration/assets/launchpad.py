@@ -141,8 +141,9 @@ def _field(options: type[Options], name: str, kind: Mapping[str, Any], in_study:
     type_name = f"{options.__name__.removesuffix('Options')}_{name}"
     described = [kind.get("description", f"{name.replace('_', ' ').capitalize()}.")]
     if "enum" in kind:
+        described.append(f"One of {', '.join(map(str, kind['enum']))}.")
+    if "enum" in kind and kind["type"] == "string":
         inner: Any = dg.Enum(type_name, [dg.EnumValue(value) for value in kind["enum"]])
-        described.append(f"One of {', '.join(kind['enum'])}.")
     elif kind["type"] in _KINDS:
         limits = {key: kind[key] for key in _LIMITS if key in kind}
         inner = BoundedNumber(type_name, _KINDS[kind["type"]], limits) if limits else _UNBOUNDED[kind["type"]]

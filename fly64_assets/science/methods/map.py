@@ -26,11 +26,11 @@ class MapOptions(Options):
         default="edges",
         description="edges: total variation, which keeps them sharp; smooth: a power-law spectrum, 1 / q**2.",
     )
-    passes: PositiveInt = Field(default=240, le=10_000, description="At most so many looks at the data.")
+    passes: PositiveInt = Field(default=240, le=1_000, description="At most so many looks at the data.")
     amplitude_passes: int = Field(
         default=40,
         ge=0,
-        le=10_000,
+        le=1_000,
         description="At most so many of these, the first ones, compare amplitudes; the others count photons.",
     )
     tolerance: float = Field(

@@ -68,9 +68,9 @@ def test_a_trainable_method_that_no_view_trains_has_an_asset_of_its_own() -> Non
     assert order.index("reconstruction/wide_refined") < order.index("reconstruction/again")
 
 
-def test_quick_at_one_dose_has_twenty_seven_partitions() -> None:
+def test_quick_at_one_dose_has_thirty_partitions() -> None:
     study = load_study("quick")
-    assert len(StudyGraph(study).select(["1000"], list(study.views))) == 27
+    assert len(StudyGraph(study).select(["1000"], list(study.views))) == 30
 
 
 def test_a_view_that_all_apply_comes_first() -> None:
