@@ -7,7 +7,7 @@ bounds and a description: the launchpad and the command line show them.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
+from pydantic import Field, field_validator, model_serializer, model_validator
 
 from fly64_assets.science.choices import by_kind
 from fly64_assets.science.option_base import Options
@@ -241,7 +241,7 @@ class ScanOptions(Options):
     )
 
     @model_serializer(mode="wrap")
-    def _one_object_or_several(self, written: SerializerFunctionWrapHandler) -> dict[str, Any]:
+    def _one_object_or_several(self, written: Any) -> dict[str, Any]:  # beartype cannot check its handler, a protocol
         """One of the two fields, so that what is written can be read."""
         content = written(self)
         content.pop("objects" if self.objects is None else "object", None)

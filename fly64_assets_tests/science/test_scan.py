@@ -1,11 +1,12 @@
 import dataclasses
 import json
+from typing import get_args
 
 import numpy as np
 import pytest
 
 from fly64_assets.science.contract import import_raw, write_npz
-from fly64_assets.science.options import FileObject, FileProbe, ScanOptions, SpiralPath
+from fly64_assets.science.options import PICTURE_CROPS, FileObject, FileProbe, ReplicateOptions, ScanOptions, SpiralPath
 from fly64_assets.science.records import Reconstruction
 from fly64_assets.science.scan import (
     ScanInputError,
@@ -191,3 +192,57 @@ def test_probe_and_object_files_may_hide_behind_variables(tmp_path, monkeypatch)
     again = small_scan(probe=FileProbe(file="$FLY64_PARTS"), object=FileObject(file="$FLY64_PARTS"))
     assert np.array_equal(again.object, scan.object)
     assert np.array_equal(again.probe, scan.probe)
+
+
+SEVERAL = {
+    "objects": [
+        {"kind": "mixed", "number": 2, "shape_px": (160, 150)},
+        {"kind": "natural_image", "number": PICTURE_CROPS, "shape_px": (160, 150)},
+        {"kind": "cells", "number": 2, "shape_px": (160, 150)},
+    ]
+}
+
+
+def test_the_first_of_several_objects_is_the_one_that_stands_alone():
+    several, one = (make_scan(ScanOptions.model_validate(given)) for given in (SEVERAL, {"object": SHAPED}))
+    assert np.array_equal(several.object, one.object)
+    assert np.array_equal(several.positions_xy_px, one.positions_xy_px)
+    assert list(several.replicates)[:3] == ["mixed_2", "natural_image_1", "natural_image_2"]
+    assert np.array_equal(several.of_object("cells_2").object, several.replicates["cells_2"])
+    assert several.of_object("mixed_1").object is several.object
+
+
+SHAPED = {"kind": "mixed", "shape_px": (160, 150)}
+
+
+def test_an_object_depends_on_its_kind_and_number_and_not_on_its_company():
+    alone = ScanOptions.model_validate({"objects": [SHAPED, {**SHAPED, "kind": "cells"}]})
+    cells = make_scan(alone).replicates["cells_1"]
+    assert np.array_equal(cells, make_scan(ScanOptions.model_validate(SEVERAL)).replicates["cells_1"])
+
+
+def test_no_two_objects_are_alike():
+    scan = make_scan(ScanOptions.model_validate(SEVERAL))
+    objects = [scan.object, *scan.replicates.values()]
+    assert len(objects) == PICTURE_CROPS + 4
+    for part in (np.angle, np.abs):
+        flat = np.array([part(found).ravel() for found in objects])
+        correlation = np.abs(np.corrcoef(flat)) - np.eye(len(flat))
+        assert correlation.max() < 0.9
+        assert flat.std(axis=1).min() > 0.01
+
+
+def test_a_scan_keeps_its_replicates_in_its_file(tmp_path):
+    scan = make_scan(ScanOptions.model_validate({"objects": [SHAPED, {**SHAPED, "kind": "cells"}]}))
+    write_scan(tmp_path / "several.npz", scan)
+    found = read_scan(tmp_path / "several.npz")
+    assert list(found.replicates) == ["cells_1"]
+    assert np.array_equal(found.replicates["cells_1"], scan.replicates["cells_1"])
+    write_scan(tmp_path / "one.npz", scan.of_object("mixed_1"))
+    with np.load(tmp_path / "one.npz") as file:
+        assert not any("cells" in key for key in file.files)
+
+
+def test_a_kind_of_replicates_makes_what_its_kind_makes():
+    for group in get_args(get_args(get_args(ReplicateOptions)[0])[0]):
+        assert set(group.model_fields) == {*group.__base__.model_fields, "number"}

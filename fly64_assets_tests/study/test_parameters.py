@@ -6,9 +6,17 @@ from typing import Any
 
 import pytest
 
+from fly64_assets.orchestration.graph.files import view_file
+from fly64_assets.orchestration.graph.partitions import PartitionId
 from fly64_assets.orchestration.graph.study_graph import StudyGraph
 from fly64_assets.study import Study, load_study
-from fly64_assets.study.parameters import TrainingParameters, input_digest, scan_parameters
+from fly64_assets.study.parameters import (
+    TrainingParameters,
+    comparison_parameters,
+    dataset_parameters,
+    input_digest,
+    scan_parameters,
+)
 from fly64_assets_tests.orchestration.conftest import TINY
 
 Leaf = tuple[str, ...]
@@ -55,7 +63,7 @@ def other(path: Leaf, value: Any) -> list[Any]:
         case list():
             return [[7], [10_000.0], [160, 150]]
         case None:
-            return [0.5, 3, 9.0, 1000, "pinn", "uniform", [1000.0]]
+            return [0.5, 3, 9.0, 1000, "pinn", "uniform", [1000.0], ["dense"]]
     return []
 
 
@@ -93,7 +101,7 @@ def receivers(path: Leaf) -> set[str]:
             return {"scan"}
         case ("split", *_):
             return {"simulated_dataset"}
-        case ("views", _, "trains"):
+        case ("views", _, "trains") | ("methods", _, "replicates_on"):  # there is one object
             return set()
         case ("views", view, *_):
             return {f"{asset}@{view}" for asset in ("overlap_view", "trained_bundle", *RECONSTRUCTIONS)}
@@ -177,6 +185,53 @@ def test_an_input_file_enters_the_scan_by_its_content(tmp_path: Path) -> None:
     first = scan_parameters(absent).digest
     source.write_bytes(b"other")
     assert scan_parameters(absent).digest != first
+
+
+REPLICATES = {"kind": "mixed", "number": 2, "shape_px": [124, 110]}
+
+
+def replicated(*groups: dict[str, Any]) -> Study:
+    """The tiny study with several objects, the first being its own."""
+    content = STUDY.model_dump(mode="json")
+    del content["scan"]["object"]
+    return Study.model_validate({**content, "scan": {**content["scan"], "objects": list(groups)}})
+
+
+def test_one_object_is_the_same_study_however_it_is_written() -> None:
+    only = {**REPLICATES, "number": 1}
+    before, after = digests(STUDY), digests(replicated(only))
+    assert {item for item in before if before[item] != after[item]} <= {"scan", "study_report"}
+
+
+def test_a_replicate_changes_what_holds_replicates_and_no_training() -> None:
+    two, three = replicated(REPLICATES), replicated({**REPLICATES, "number": 3})
+    before, after = digests(two), digests(three)
+    changed = {item.split("[")[0] for item in before if before[item] != after[item]}
+    assert changed == {*SEEDED, "scan", "study_report"} - {"trained_bundle"}
+    assert digests(STUDY)["trained_bundle[1000|dense]"] == after["trained_bundle[1000|dense]"]
+    graph = StudyGraph(three)
+    source = PartitionId("overlap_view", "1000|dense")
+    assert graph.file_read("trained_bundle", source) == view_file("dense", "train", "")
+    assert graph.file_read("reconstruction/map", source) is None
+    assert StudyGraph(STUDY).file_read("trained_bundle", source) is None
+
+
+def test_the_first_objects_files_know_nothing_of_the_others() -> None:
+    one, three = (dataset_parameters(study, 1e3) for study in (STUDY, replicated({**REPLICATES, "number": 3})))
+    assert three.first_digest == one.digest != three.digest
+    assert [(each.key, each.folder, each.splits) for each in three.repetitions] == [
+        ("1", "", ("train", "test")), ("mixed_2", "mixed_2/", ("test",)), ("mixed_3", "mixed_3/", ("test",)),
+    ]  # fmt: skip
+
+
+def test_a_method_is_run_on_replicates_where_it_says_and_where_what_it_starts_from_is() -> None:
+    study = replicated(REPLICATES)
+    entry = study.methods["pinn"].model_copy(update={"replicates_on": ("dense",)})
+    study = study.with_changes(methods={**study.methods, "pinn": entry})
+    assert study.objects_of("pinn", "dense") == study.objects_of("map", "sparse") == ("mixed_1", "mixed_2")
+    assert study.objects_of("pinn_refined", "sparse") == ("mixed_1",)
+    alone = {m.name for m in comparison_parameters(study, 1e3, "sparse").methods if m.first_object_alone}
+    assert alone == {"pinn", "pinn_refined"}
 
 
 def test_the_named_methods_of_a_view_reach_its_bundle() -> None:

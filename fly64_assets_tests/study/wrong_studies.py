@@ -197,6 +197,31 @@ TEXTS_AND_NAMES = (
 
 WHAT_DOES_NOT_FIT = (
     Wrong(
+        8,
+        "  objects: [{kind: mixed, number: 2, shape_px: [124, 110]}]",
+        "scan.objects: object and objects are both given: keep one of them",
+    ),
+    Wrong(9, "  objects: []", "scan.objects: expected at least 1"),
+    Wrong(
+        9,
+        "  objects: [{kind: mixed, shape_px: [124, 110]}, {kind: cells, shape_px: [124, 111]}]",
+        "scan.objects[1].shape_px: is [124, 111], the first object [124, 110]: all lie under the same positions",
+    ),
+    Wrong(9, "  objects: [{kind: siemens_star, number: 2}]", "scan.objects[0].number: 2 is too large: expected at"),
+    Wrong(9, "  objects: [{kind: natural_image, number: 41}]", "scan.objects[0].number: 41 is too large: expected at"),
+    Wrong(9, "  objects: [{kind: cels}]", "scan.objects[0].kind: unknown kind of object 'cels'; did you mean 'cells'?"),
+    Wrong(
+        9,
+        "  source: base_npz\n  file: x.npz\n  objects: [{kind: mixed, shape_px: [124, 110]}]",
+        "scan.objects: a scan with source base_npz has its own object: remove objects",
+        at=11,
+    ),
+    Wrong(
+        22,
+        "  refined: {kind: map, replicates_on: [dens]}",
+        "methods.refined.replicates_on[0]: 'dens' is no view of this study; did you mean 'dense'?",
+    ),
+    Wrong(
         22,
         "  refined: {kind: map, starts_from: pin}",
         "methods.refined.starts_from: 'pin' is no method of this study; did",

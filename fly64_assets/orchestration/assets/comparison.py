@@ -12,7 +12,6 @@ from fly64_assets.science.figures import ComparisonPanels, comparison_figure
 from fly64_assets.science.metrics.cell_scores import CellScores
 from fly64_assets.science.metrics.tables import TRACE, TRACE_COSTS
 from fly64_assets.science.report import WIDE_MEANINGS, wide_table
-from fly64_assets.science.report.scores import stands_first
 from fly64_assets.study.parameters import ComparisonParameters
 
 PREVIEW_BYTES = 60_000
@@ -56,7 +55,9 @@ def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:
     """Scores of the test split that the catalog plots over partitions, averaged over objects or seeds."""
     shown = {("ssim", "phase"), ("pearson", "phase"), ("psnr", "phase"), ("frc50", "complex"), ("excess_nll", "")}
     rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(methods)].fillna({"part": ""})
-    rows = pd.DataFrame(rows[[stands_first(row) for row in rows.to_dict("records")]])
+    rows = pd.DataFrame(
+        [row for row in pd.DataFrame(rows).to_dict("records") if stands_first(row)], columns=rows.columns
+    )
     means = pd.DataFrame(rows.groupby(["method", "metric", "part"])["value"].mean()).reset_index()
     return {
         f"{row['method']} {row['part']} {row['metric']}".replace("  ", " "): float(row["value"])
@@ -89,7 +90,9 @@ def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
 def _captions(scores: CellScores) -> dict[str, str]:
     metrics = scores.table
     phase = metrics[(metrics["part"] == "phase") & metrics["metric"].isin(["ssim", "pearson"])]
-    phase = pd.DataFrame(phase[[stands_first(row) for row in phase.to_dict("records")]])
+    phase = pd.DataFrame(
+        [row for row in pd.DataFrame(phase).to_dict("records") if stands_first(row)], columns=metrics.columns
+    )
     captions = {}
     for method, rows in phase.groupby("method"):
         values = rows.set_index("metric")["value"]

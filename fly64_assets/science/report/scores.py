@@ -228,6 +228,11 @@ def stands_first(row: Mapping[Any, Any]) -> bool:
     return str(row.get("stands_first")) != "False"
 
 
+def standing_first(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of a score table that stand first, or need no alignment."""
+    return pd.DataFrame(table[[stands_first({"stands_first": flag}) for flag in table["stands_first"]]])
+
+
 def _by_repetition(rows: list[dict]) -> dict[tuple[str, int], float]:
     """Finite values by object and seed."""
     return {

@@ -200,7 +200,7 @@ class MadeUp:
                 score_cell(
                     results, dataset, Scan(dataset.object, at.probe, at.positions_xy_px, dataset.scan_index),
                     self.graph.study.scoring, dose=DOSE, view="dense", split=split, seed=1, rng=rng,
-                    explanations=diverged,
+                    explanations=diverged, object="mixed_1",
                 ).table
             )  # fmt: skip
         pd.concat(parts).to_csv(folder / files.SCORES, index=False)

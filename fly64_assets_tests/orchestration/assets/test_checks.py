@@ -317,7 +317,7 @@ CASES: dict[str, Case] = {
     "a truth that does not score as the truth": Case(
         "metrics_table_is_complete",
         lambda made: made.change_table(shrunk),
-        (("metrics-truth", files.SCORES, "Pearson 1 for the truth", "[0.9, 0.9]", ""),),
+        (("metrics-truth", files.SCORES, "Pearson 1 for the truth", "[0.9, 0.9, 0.9, 0.9]", ""),),
     ),
     "another cell's table": Case(
         "metrics_table_is_complete",

@@ -113,6 +113,7 @@ BROKEN: dict[str, tuple[Callable[[], pd.DataFrame], list[str]]] = {
     "the cell's own rows are missing": (lambda: TABLE[TABLE["method"] != BOUND_METHOD], ["metrics-methods"]),
     "an unknown method": (lambda: pd.concat([TABLE, TABLE[row()].assign(method="other")]), ["metrics-methods"]),
     "a skipped method": (lambda: pd.concat([TABLE, TABLE[row()].assign(method="probe_net")]), ["metrics-methods"]),
+    "an unknown object": (lambda: pd.concat([TABLE, TABLE[row()].assign(object="other")]), ["metrics-objects"]),
     "a split is missing": (lambda: TABLE[TABLE["split"] != "test"], ["metrics-splits"]),
     "an unknown split": (
         lambda: changed(row(), "split", "validation"),
@@ -165,6 +166,16 @@ BROKEN: dict[str, tuple[Callable[[], pd.DataFrame], list[str]]] = {
 def test_what_is_wrong_has_its_own_fault(case: str, tmp_path: Path) -> None:
     broken, rules = BROKEN[case]
     assert faults(broken(), tmp_path) == rules
+
+
+def test_a_further_object_is_scored_on_the_test_split_by_the_methods_that_were_run_on_it(tmp_path: Path) -> None:
+    of_map = TABLE["method"].isin(["map"])
+    further = TABLE[(TABLE["split"] == "test") & ~of_map].assign(object="cells_1")
+    both, objects = pd.concat([TABLE, further]), {"object": (), "cells_1": ("map",)}
+    assert faults(both, tmp_path, objects=objects) == []
+    assert faults(both, tmp_path, objects={"object": (), "cells_1": ()}) == ["metrics-rows"]
+    assert faults(TABLE, tmp_path, objects=objects) == ["metrics-objects"]
+    assert faults(both.iloc[:-1], tmp_path, objects=objects) == ["metrics-rows"]
 
 
 def test_a_fault_says_where_and_what(tmp_path: Path) -> None:

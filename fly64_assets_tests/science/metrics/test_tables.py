@@ -31,7 +31,7 @@ def curves() -> pd.DataFrame:
 def trace() -> pd.DataFrame:
     spoiled = np.full_like(cells.truth(), np.nan)
     steps = {3: cells.reconstruction(cells.truth()), 0: cells.reconstruction(spoiled)}
-    found = score_trace(steps, DATASET, SCAN, BARE).assign(**CELL, method="map")
+    found = score_trace(steps, DATASET, SCAN, BARE).assign(**CELL, object="object", method="map")
     return found[list(TRACE.names)]
 
 
