@@ -14,13 +14,14 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from fly64_assets.science.palette import method_styles
+from fly64_assets.science.report.scores import standing_first
 from fly64_assets.study import Study, load_study
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
 
 DOCS = Path(__file__).parent
-KEYS = ["dose", "view", "split", "seed", "method"]
+KEYS = ["dose", "view", "split", "object", "seed", "method"]
 SCORES = (
     ("ssim", "phase", "SSIM", 3),
     ("psnr", "phase", "PSNR, dB", 1),
@@ -38,10 +39,13 @@ def shown_views(study: Study) -> list[str]:
 
 
 def pivot(metrics: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """Test-split values: one row per dose, view, method and seed, one column per (metric, part)."""
+    """Test-split values that stand first: a row per view, dose, method, object and seed, a column per metric."""
+    metrics = standing_first(metrics)
     chosen = (metrics["split"] == "test") & metrics["method"].isin(study.methods)
     rows = metrics[chosen & metrics["view"].isin(shown_views(study))].fillna({"part": ""})
-    return rows.pivot_table(index=["view", "dose", "method", "seed"], columns=["metric", "part"], values="value")
+    return rows.pivot_table(
+        index=["view", "dose", "method", "object", "seed"], columns=["metric", "part"], values="value"
+    )
 
 
 def with_costs(report: Path) -> pd.DataFrame:
@@ -64,7 +68,7 @@ def cells(values: pd.DataFrame, study: Study) -> list[tuple[str, float]]:
 
 
 def score_lines(values: pd.DataFrame, study: Study) -> list[str]:
-    """The table of scores as Markdown, mean ± standard deviation over seeds."""
+    """The table of scores as Markdown, mean ± standard deviation over objects, or over seeds of one object."""
     lines = ["| view | dose | method | " + " | ".join(label for *_, label, _ in SCORES) + " |"]
     lines.append("| --- | --- | --- |" + " ---: |" * len(SCORES))
     for view, dose in cells(values, study):

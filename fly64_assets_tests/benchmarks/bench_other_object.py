@@ -18,6 +18,7 @@ from fly64_assets.science.methods.following import follow
 from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.records import SPLITS, Reconstruction, Scan
+from fly64_assets.science.report.scores import standing_first
 from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
@@ -84,7 +85,8 @@ def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: s
         seed=seed,
         rng=np.random.default_rng(seed),
     )
-    return scored.table.assign(cpu_seconds=scored.table["method"].map(lambda method: seconds_of(method, found)))
+    table = standing_first(scored.table)
+    return table.assign(cpu_seconds=table["method"].map(lambda method: seconds_of(method, found)))
 
 
 def seconds_of(method: str, found: dict[str, Reconstruction]) -> float:
@@ -101,7 +103,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=1, help="how many of the study's seeds")
     parser.add_argument("--out", type=Path, default=Path("other_object.csv"))
     arguments = parser.parse_args()
-    study = load_study(arguments.study, {"scan": {"object": {"kind": arguments.object}}})
+    study = load_study(arguments.study)
+    own = study.scan.objects[0] if study.scan.objects else study.scan.object
+    options = own.model_dump(exclude={"kind", "number"}) | {"kind": arguments.object}
+    scan = study.scan.model_dump(exclude={"object", "objects"}) | {"object": options}
+    study = study.with_changes(scan=scan)
     tables = []
     with tempfile.TemporaryDirectory() as name:
         for dose in study.doses:
