@@ -378,7 +378,7 @@ class _Training:
                 "details": {"held_out_loss": last.loss, "held_out_loss_of_map": first.loss_before},
             }
         }
-        rows = [{"round": k + 1, **row} for k, fit in enumerate(fits) for row in fit.rows]
+        rows = [{**row, "epoch": epoch} for epoch, row in enumerate((row for fit in fits for row in fit.rows), start=1)]
         bundle = self._write(weights, rows, sum(fit.steps for fit in fits), verdicts)
         cpu_seconds = self._corpus.cpu_seconds + sum(fit.cpu_seconds for fit in fits)
         shutil.rmtree(self._task.work_dir / _CORPUS)

@@ -177,7 +177,7 @@ def test_training_leaves_a_bundle_that_reads_back_and_a_curve(trained):
     bundle = read_bundle(trained.bundle_path)
     assert bundle.manifest.network.builder == "map_corrections"
     assert bundle.manifest.network.stages == 2
-    assert [row["round"] for row in trained.history] == [1, 1, 2]
+    assert [row["epoch"] for row in trained.history] == [1, 2, 3]
     assert trained.verdicts["finite_weights"]["passed"]
     assert trained.verdicts["weights_changed"]["passed"]
     assert probe_likeness(bundle.probe, PROBE) == pytest.approx(1)
