@@ -201,7 +201,7 @@ WHAT_DOES_NOT_FIT = (
         "  objects: [{kind: mixed, number: 2, shape_px: [124, 110]}]",
         "scan.objects: object and objects are both given: keep one of them",
     ),
-    Wrong(9, "  objects: []", "scan.objects: expected at least 1"),
+    Wrong(9, "  objects: []", "scan.objects: is empty: expected at least one"),
     Wrong(
         9,
         "  objects: [{kind: mixed, shape_px: [124, 110]}, {kind: cells, shape_px: [124, 111]}]",
