@@ -24,6 +24,8 @@ def _named_files(study: Study) -> Iterator[tuple[Place, str]]:
     if scan.source != "synthetic":
         yield ("scan", "file"), scan.file or ""
         return
-    for part, options in (("probe", scan.probe), ("object", scan.object)):
+    objects = [(("object",), scan.object)] if scan.objects is None else []
+    objects += [(("objects", index), group) for index, group in enumerate(scan.objects or ())]
+    for place, options in [(("probe",), scan.probe), *objects]:
         if options.kind == "file":
-            yield ("scan", part, "file"), options.file or ""
+            yield ("scan", *place, "file"), options.file or ""

@@ -161,6 +161,7 @@ def test_a_fault_in_what_is_given_beside_the_file_has_no_line(tmp_path: Path) ->
         ("  source: base_npz\n  file: /nowhere/base.npz", "scan.file"),
         ("  probe: {kind: file, file: /nowhere/probe.npz}", "scan.probe.file"),
         ("  object: {kind: file, file: /nowhere/object.png}", "scan.object.file"),
+        ("  objects: [{kind: mixed}, {kind: file, file: /nowhere/object.png}]", "scan.objects[1].file"),
     ],
 )
 def test_files_that_are_not_there_are_refused_where_they_are_needed(scan: str, place: str, tmp_path: Path) -> None:

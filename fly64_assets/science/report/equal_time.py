@@ -207,7 +207,8 @@ def equal_time_sentences(data: ReportData, found: Sequence[EqualTime]) -> list[s
         alone = _leads(rivals, [(each.value, each.alone) for each in mine])
         whole = _leads(rivals, [(each.value, each.with_training) for each in mine if each.with_training])
         if alone:
-            text = f"At equal CPU time `{method}` is ahead {alone}"
+            where = f"On {data.objects[0]}, at" if len(data.objects) > 1 else "At"
+            text = f"{where} equal CPU time `{method}` is ahead {alone}"
             sentences.append(text + (f"; with its training counted, {whole}." if whole else "."))
     return sentences
 
