@@ -285,7 +285,7 @@ def explains_counts(judged: Judged) -> list[Fault]:
     return [
         Fault(
             f"explains-{row['verdict'].replace(' ', '-')}",
-            f"{row['object or seed']}, {row['split']} split",
+            f"{_named(row['object or seed'])}, {row['split']} split",
             f"at most {row['flat_nll_per_photon']:.6g} nats per photon, that of a flat object",
             f"{row['nll_per_photon']} ({row['verdict']})",
             remedy,
@@ -293,6 +293,11 @@ def explains_counts(judged: Judged) -> list[Fault]:
         for row in _explanations(judged)
         if row["verdict"] != "explained"
     ]
+
+
+def _named(object_or_seed: str) -> str:
+    """An object by its name, a seed as a seed."""
+    return f"seed {object_or_seed}" if object_or_seed.isdigit() else object_or_seed
 
 
 def _explanations(judged: Judged) -> list[Row]:
