@@ -12,6 +12,7 @@ from fly64_assets.science.figures import ComparisonPanels, comparison_figure
 from fly64_assets.science.metrics.cell_scores import CellScores
 from fly64_assets.science.metrics.tables import TRACE, TRACE_COSTS
 from fly64_assets.science.report import WIDE_MEANINGS, wide_table
+from fly64_assets.science.report.scores import standing_first
 from fly64_assets.study.parameters import ComparisonParameters
 
 PREVIEW_BYTES = 60_000
