@@ -56,7 +56,7 @@ def key_scores(metrics: pd.DataFrame, methods: list[str]) -> dict[str, float]:
     """Scores of the test split that the catalog plots over partitions, averaged over objects or seeds."""
     shown = {("ssim", "phase"), ("pearson", "phase"), ("psnr", "phase"), ("frc50", "complex"), ("excess_nll", "")}
     rows = metrics[(metrics["split"] == "test") & metrics["method"].isin(methods)].fillna({"part": ""})
-    rows = standing_first(rows)
+    rows = standing_first(pd.DataFrame(rows))
     means = pd.DataFrame(rows.groupby(["method", "metric", "part"])["value"].mean()).reset_index()
     return {
         f"{row['method']} {row['part']} {row['metric']}".replace("  ", " "): float(row["value"])
@@ -89,7 +89,7 @@ def _draw(run: PartitionRun[ComparisonParameters], cell: ScoredCell) -> bytes:
 def _captions(scores: CellScores) -> dict[str, str]:
     metrics = scores.table
     phase = metrics[(metrics["part"] == "phase") & metrics["metric"].isin(["ssim", "pearson"])]
-    phase = standing_first(phase)
+    phase = standing_first(pd.DataFrame(phase))
     captions = {}
     for method, rows in phase.groupby("method"):
         values = rows.set_index("metric")["value"]
