@@ -1,6 +1,7 @@
 """Which fields a study has, and where: for a field that stands in the wrong place, or no longer anywhere."""
 
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any, get_args, get_origin
 
 from fly64_assets.science.methods.record import METHOD_KINDS
@@ -82,12 +83,16 @@ def _all_fields(content: Mapping[str, Any]) -> Iterator[Place]:
         yield from _fields_of(METHOD_KINDS.get(kind).options, _OPTIONS)
 
 
-def _fields_of(record: type[Options], place: Place) -> Iterator[Place]:
+@cache
+def _fields_of(record: type[Options], place: Place) -> tuple[Place, ...]:
+    """Every field of a record and of the records in it; cached, as a file may hold thousands of unknown ones."""
+    found: list[Place] = []
     for name, field in record.model_fields.items():
-        yield (*place, name)
+        found.append((*place, name))
         named = (_ANY,) if get_origin(field.annotation) is dict else ()
         for inner in records_in(field.annotation):
-            yield from _fields_of(inner, (*place, name, *named))
+            found += _fields_of(inner, (*place, name, *named))
+    return tuple(found)
 
 
 def _kinds_with(name: str, content: Mapping[str, Any]) -> list[str]:

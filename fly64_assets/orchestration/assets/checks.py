@@ -285,7 +285,7 @@ def explains_counts(judged: Judged) -> list[Fault]:
     return [
         Fault(
             f"explains-{row['verdict'].replace(' ', '-')}",
-            f"{_named(row['object or seed'])}, {row['split']} split",
+            f"{_of(row)}, {row['split']} split",
             f"at most {row['flat_nll_per_photon']:.6g} nats per photon, that of a flat object",
             f"{row['nll_per_photon']} ({row['verdict']})",
             remedy,
@@ -295,9 +295,10 @@ def explains_counts(judged: Judged) -> list[Fault]:
     ]
 
 
-def _named(object_or_seed: str) -> str:
-    """An object by its name, a seed as a seed."""
-    return f"seed {object_or_seed}" if object_or_seed.isdigit() else object_or_seed
+def _of(row: Row) -> str:
+    """The seed, or the object beyond the first, that a row is of."""
+    key = row["object or seed"]
+    return f"seed {key}" if key.isdigit() else key
 
 
 def _explanations(judged: Judged) -> list[Row]:
