@@ -14,8 +14,6 @@ import numpy as np
 import pandas as pd
 
 from fly64_assets.science.contract import read_dataset
-from fly64_assets.science.methods.following import follow
-from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.scoring import score_cell
 from fly64_assets.science.records import SPLITS, Reconstruction, Scan
 from fly64_assets.science.report.scores import standing_first
@@ -23,6 +21,7 @@ from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
 from fly64_assets.study import Study, dose_key, load_study
+from fly64_assets_tests.benchmarks.bench_replicates import reconstructions
 
 _SHOWN = (("ssim", "phase"), ("psnr", "phase"), ("pearson", "phase"), ("frc50", "complex"), ("excess_nll", ""))
 
@@ -39,29 +38,6 @@ def bundle_of(study: Study, data_root: Path, method: str, dose: float, view: str
     return found / f"gs{study.views[trained_on].gridsize}" / "wts.h5.zip"
 
 
-def reconstructions(
-    study: Study, data_root: Path, path: Path, dose: float, view: str, seed: int
-) -> dict[str, Reconstruction]:
-    """What every method makes of a dataset, with the networks of the study's cell."""
-    measurement = read_dataset(path).measurement
-    found: dict[str, Reconstruction] = {}
-    by_chain = sorted(study.methods, key=lambda method: len(study.chain_of(method)))
-    for method in by_chain:
-        entry = study.methods[method]
-        if entry.record.trains == "probe" or study.skip_reason(method, view) is not None:
-            continue
-        start = None if entry.starts_from is None else found[entry.starts_from]
-        given = Given(
-            seed=seed,
-            start=None if start is None else start.object,
-            start_extended=None if start is None else start.extended,
-            bundle=bundle_of(study, data_root, method, dose, view, seed),
-        )
-        followed = follow(entry.record, measurement, entry.options, given, method=method, keep_trace=False)
-        found[method] = followed.result
-    return found
-
-
 def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: str, seed: int) -> pd.DataFrame:
     """Simulate one dose of the other object, cut the view's test split, reconstruct and score."""
     scan = make_scan(study.scan)
@@ -73,7 +49,14 @@ def cell_table(study: Study, data_root: Path, folder: Path, dose: float, view: s
     make_view(paths["test"], study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
     dataset = read_dataset(out)
     measurement = dataset.measurement
-    found = reconstructions(study, data_root, out, dose, view, seed)
+    here = [
+        method
+        for method, entry in study.methods.items()
+        if entry.record.trains != "probe" and study.skip_reason(method, view) is None
+    ]
+    found = reconstructions(
+        study, out, here, seed, lambda method: bundle_of(study, data_root, method, dose, view, seed)
+    )
     scored = score_cell(
         found,
         dataset,

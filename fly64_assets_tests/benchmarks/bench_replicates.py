@@ -9,7 +9,7 @@ the ``--against`` one, object by object.
 
 import argparse
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -27,7 +27,6 @@ from fly64_assets.science.scan import make_scan
 from fly64_assets.science.simulation import simulate_dose
 from fly64_assets.science.views.view import make_view
 from fly64_assets.study import Study, load_study
-from fly64_assets.study.method_entry import MethodEntry
 
 KINDS = ("mixed", "natural_image", "cells")
 SHOWN = (("ssim", "phase"), ("psnr", "phase"), ("ssim", "amplitude"), ("frc50", "complex"))
@@ -47,15 +46,23 @@ def replicated(name: str, kinds: Sequence[str], number: int) -> Study:
 def without_training(study: Study, named: Sequence[str]) -> list[str]:
     """The methods that train nothing here, neither themselves nor what they start from; or the named ones."""
 
-    def trained(entry: MethodEntry) -> bool:
-        return entry.record.trains != "nothing" and entry.record.bundle_of(entry.options) is None
+    def trained(method: str) -> bool:
+        return study.methods[method].trainable and trained_elsewhere(study, method) is None
 
-    fitting = [m for m in study.methods if not any(trained(study.methods[each]) for each in study.chain_of(m))]
+    fitting = [method for method in study.methods if not any(map(trained, study.chain_of(method)))]
     return [method for method in fitting if not named or method in named]
 
 
-def reconstructions(study: Study, path: Path, methods: Sequence[str], seed: int) -> dict[str, Reconstruction]:
-    """What the methods make of a dataset."""
+def trained_elsewhere(study: Study, method: str) -> Path | None:
+    """The bundle that a method's options name."""
+    entry = study.methods[method]
+    return entry.record.bundle_of(entry.options)
+
+
+def reconstructions(
+    study: Study, path: Path, methods: Sequence[str], seed: int, bundle_of: Callable[[str], Path | None]
+) -> dict[str, Reconstruction]:
+    """What the methods make of a dataset, each with its bundle, and what those make that they start from."""
     measurement, found = read_dataset(path).measurement, {}
     for method in sorted({each for m in methods for each in study.chain_of(m)}, key=lambda m: len(study.chain_of(m))):
         entry = study.methods[method]
@@ -64,11 +71,27 @@ def reconstructions(study: Study, path: Path, methods: Sequence[str], seed: int)
             seed,
             start=None if start is None else start.object,
             start_extended=None if start is None else start.extended,
-            bundle=entry.record.bundle_of(entry.options),
+            bundle=bundle_of(method),
         )
         followed = follow(entry.record, measurement, entry.options, given, method=method, keep_trace=False)
         found[method] = followed.result
     return {method: found[method] for method in methods}
+
+
+def measured(
+    study: Study, scan: Scan, name: str, dose: float, views: Sequence[str], folder: Path
+) -> Iterator[tuple[str, Path]]:
+    """The test split of one object at one dose, as every view keeps it: the view and its file."""
+    source = folder / "test.npz"
+    stream = ("object", name) if name in scan.replicates else ()
+    simulate_dose(
+        scan.of_object(name), dose, study.dose, study.split, seed=study.seeds[0], paths={"test": source},
+        parameter_hash="", stream=stream,
+    )  # fmt: skip
+    for view in views:
+        out, rng = folder / f"{view}.npz", named_rng(study.scan.seed, "view", view, "test")
+        make_view(source, study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
+        yield view, out
 
 
 def scored(
@@ -77,19 +100,10 @@ def scored(
     """One object at one dose in every view: simulated, reconstructed and scored."""
     seed, options = study.seeds[0], study.scoring.model_copy(update={"bootstrap_samples": 0, "bound_patches": 0})
     with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "test.npz"
-        stream = ("object", name) if name in scan.replicates else ()
-        simulate_dose(
-            scan.of_object(name), dose, study.dose, study.split, seed=seed, paths={"test": source},
-            parameter_hash="", stream=stream,
-        )  # fmt: skip
-        for view in views:
-            out, rng = Path(folder) / f"{view}.npz", named_rng(study.scan.seed, "view", view, "test")
-            kept = study.views[view]
-            make_view(source, kept, view_name=view, split="test", out=out, rng=rng, parameter_hash="")
+        for view, out in measured(study, scan, name, dose, views, Path(folder)):
             dataset = read_dataset(out)
             here = [m for m in methods if study.skip_reason(m, view) is None and name in study.objects_of(m, view)]
-            found = reconstructions(study, out, here, seed)
+            found = reconstructions(study, out, here, seed, lambda method: trained_elsewhere(study, method))
             at = dataset.measurement
             table = score_cell(
                 found, dataset, Scan(dataset.object, at.probe, at.positions_xy_px, dataset.scan_index), options,

@@ -18,12 +18,9 @@ from fly64_assets.science.contract import read_dataset
 from fly64_assets.science.methods.following import follow
 from fly64_assets.science.methods.record import Given
 from fly64_assets.science.metrics.illuminated_region import illuminated_region
-from fly64_assets.science.randomness import named_rng
 from fly64_assets.science.scan import make_scan
-from fly64_assets.science.simulation import simulate_dose
-from fly64_assets.science.views.view import make_view
 from fly64_assets.study import Study
-from fly64_assets_tests.benchmarks.bench_replicates import KINDS, replicated
+from fly64_assets_tests.benchmarks.bench_replicates import KINDS, measured, replicated
 
 METHOD, BINS = "learned", 10
 
@@ -32,14 +29,7 @@ def pixels(study: Study, scan, name: str, dose: float, view: str) -> np.ndarray:
     """Predicted error and measured squared error of the lit pixels of one object, ``(2, n)``."""
     entry = study.methods[METHOD]
     with tempfile.TemporaryDirectory() as folder:
-        source, out = Path(folder) / "test.npz", Path(folder) / "view.npz"
-        stream = ("object", name) if name in scan.replicates else ()
-        simulate_dose(
-            scan.of_object(name), dose, study.dose, study.split, seed=1, paths={"test": source},
-            parameter_hash="", stream=stream,
-        )  # fmt: skip
-        rng = named_rng(study.scan.seed, "view", view, "test")
-        make_view(source, study.views[view], view_name=view, split="test", out=out, rng=rng, parameter_hash="")
+        ((_, out),) = measured(study, scan, name, dose, [view], Path(folder))
         dataset = read_dataset(out)
         given = Given(1, bundle=entry.record.bundle_of(entry.options))
         result = follow(entry.record, dataset.measurement, entry.options, given, method=METHOD, keep_trace=False).result

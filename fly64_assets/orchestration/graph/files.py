@@ -47,10 +47,6 @@ def dataset_file(split: Split, seed_folder: str) -> str:
     return f"{seed_folder}patched_{split}.npz"
 
 
-TRAIN_VIEW = "{view}_train.npz"
-"""What a network of a view learns from, where a study has one seed: replicates of the object add no pattern to it."""
-
-
 def view_file(view: str, split: Split, seed_folder: str) -> str:
     """Name of a view's dataset inside ``overlap_view``.
 
@@ -58,6 +54,10 @@ def view_file(view: str, split: Split, seed_folder: str) -> str:
     'seed_2/dense_test.npz'
     """
     return f"{seed_folder}{view}_{split}.npz"
+
+
+TRAIN_VIEW = view_file("{view}", "train", "")
+"""What a network of a view learns from, where a study has one seed: replicates of the object add no pattern to it."""
 
 
 def bundle_file(gridsize: int, seed_folder: str) -> str:

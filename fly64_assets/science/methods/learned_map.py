@@ -1,12 +1,13 @@
 """MAP, then a network that was trained once for the probe, on procedural objects alone."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
 from pydantic import Field, field_validator
 
+from fly64_assets.science.input_file import named_path
+from fly64_assets.science.methods.learned import bundle_given
 from fly64_assets.science.methods.map import MapOptions, map_passes
 from fly64_assets.science.methods.record import Estimate, Given, MethodKind
 from fly64_assets.science.networks.training_task import TrainingResult, TrainingTask
@@ -91,10 +92,7 @@ def reconstruct(measurement: Measurement, options: LearnedOptions, given: Given)
     from fly64_assets.science.physics.scan_canvas import ScanCanvas
     from fly64_assets.science.torch_runtime import limit_threads
 
-    if given.bundle is None:
-        message = "a method with a network reconstructs with the bundle that it trained, and was given none"
-        raise ValueError(message)
-    network = read_bundle_for_probe(given.bundle, measurement).network()
+    network = read_bundle_for_probe(bundle_given(given), measurement).network()
     limit_threads(options.threads)
 
     def passes() -> Iterator[Estimate]:
@@ -121,8 +119,7 @@ def bundle_of(options: LearnedOptions) -> Path | None:
         return None
     if options.bundle == _SHIPPED:
         return SHIPPED_BUNDLE
-    name = options.bundle.removeprefix("$").strip("{}")
-    return Path(os.environ.get(name, options.bundle) if options.bundle.startswith("$") else options.bundle).expanduser()
+    return named_path(options.bundle) or Path(options.bundle)
 
 
 LEARNED = MethodKind(

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from fly64_assets.science.physics.scan_canvas import ScanCanvas
 
 _EDGE_WEIGHT = 2.0
-"""Nats per unit of gradient; for all doses and views, chosen on objects that no table shows (docs/results.md)."""
+"""Nats per unit of gradient, for all doses and views; chosen on an object that tables show (docs/adr/0009)."""
 
 _SMOOTHNESS_BESIDE_EDGES = 0.05
 
@@ -68,26 +68,17 @@ def reconstruct(measurement: Measurement, options: MapOptions, given: Given) -> 
     from fly64_assets.science.physics.scan_canvas import ScanCanvas
     from fly64_assets.science.torch_runtime import limit_threads
 
-    require_start_on_grid(measurement, given)
+    if given.start is not None and given.start.shape != tuple(measurement.object_shape):
+        message = (
+            f"the start has shape {given.start.shape}, the measurement's grid is {tuple(measurement.object_shape)}"
+        )
+        raise ValueError(message)
     limit_threads(options.threads)
 
     def passes() -> Iterator[Estimate]:
         yield from map_passes(ScanCanvas.of(measurement), options, given)
 
     return passes()
-
-
-def require_start_on_grid(measurement: Measurement, given: Given) -> None:
-    """Refuse a start on another grid.
-
-    Raises:
-        ValueError: it does not lie on the measurement's grid.
-    """
-    if given.start is not None and given.start.shape != tuple(measurement.object_shape):
-        message = (
-            f"the start has shape {given.start.shape}, the measurement's grid is {tuple(measurement.object_shape)}"
-        )
-        raise ValueError(message)
 
 
 def map_passes(scan: "ScanCanvas", options: MapOptions, given: Given) -> Iterator[Estimate]:

@@ -26,6 +26,7 @@ from scipy.linalg.lapack import dpotrf, dpotri  # type: ignore[import]
 from skimage.restoration import unwrap_phase
 
 from fly64_assets.science.arrays import ComplexObject, PositionsXY, ProbeModes
+from fly64_assets.science.metrics.frc import radial_frequency
 from fly64_assets.science.metrics.illuminated_region import IlluminatedRegion
 from fly64_assets.science.physics.probe import lit_mask, probe_diameter_px
 
@@ -273,20 +274,14 @@ def _covariance_by_distance(
     free = (part - np.sum(part * window) / window.sum()) * window
     power = np.abs(np.fft.fft2(free)) ** 2 / np.sum(window**2)
     width = 1 / min(window.shape)
-    number = np.rint(_radius(window.shape) / width).astype(int)
+    number = np.rint(radial_frequency(window.shape) / width).astype(int)
     by_ring = np.bincount(number.ravel(), weights=power.ravel()) / np.maximum(np.bincount(number.ravel()), 1)
     m = _PERIODS * side
     rings = np.arange(1, len(by_ring)) * width  # ring 0 holds the mean, which was removed
-    covariance = np.fft.ifft2(np.interp(_radius((m, m)), rings, by_ring[1:])).real
+    covariance = np.fft.ifft2(np.interp(radial_frequency((m, m)), rings, by_ring[1:])).real
     covariance[0, 0] *= 1 + _PRIOR_FLOOR
     covariance[0, 0] += np.finfo(float).tiny ** 0.5
     return covariance
-
-
-def _radius(shape: tuple[int, int]) -> Float64[np.ndarray, "h w"]:
-    """Spatial frequency of each Fourier pixel, cycles/px."""
-    fy, fx = (np.fft.fftfreq(n) for n in shape)
-    return np.hypot(fy[:, None], fx[None])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -318,7 +313,7 @@ class _Window:
             for unit, part in ((1, free.real), (1j, free.imag))
         )
         power = np.fft.fft2(np.reshape(by_distance, (self.side, self.side))).real / np.sum(self.taper**2)
-        number = np.rint(_radius(power.shape) * self.side).astype(int).ravel()
+        number = np.rint(radial_frequency(power.shape) * self.side).astype(int).ravel()
         return (np.bincount(number, weights=power.ravel()) / np.bincount(number))[1 : self.side // 2 + 1]
 
 

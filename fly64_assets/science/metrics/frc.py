@@ -52,13 +52,17 @@ def ring_terms(
         free = (part - np.sum(part * window) / total) * window
         rounding = 1e-5 * np.linalg.norm(part * window)
         spectra.append(np.fft.fft2(free if np.linalg.norm(free) > rounding else np.zeros_like(free)))
-    fy, fx = (np.fft.fftfreq(n) for n in window.shape)
-    frequency = np.hypot(fy[:, None], fx[None])
     centres = ring_centres(window)
-    number = np.rint(frequency / centres[0]).astype(int)
+    number = np.rint(radial_frequency(window.shape) / centres[0]).astype(int)
     kept = (number >= 1) & (number <= len(centres))  # ring 0 holds the mean, which was removed
     a, b = (spectrum[kept] for spectrum in spectra)
     return (a * b.conj()).real, np.abs(a) ** 2, np.abs(b) ** 2, number[kept] - 1, centres
+
+
+def radial_frequency(shape: tuple[int, int]) -> Float64[np.ndarray, "h w"]:
+    """Spatial frequency of each Fourier pixel, cycles/px."""
+    fy, fx = (np.fft.fftfreq(n) for n in shape)
+    return np.hypot(fy[:, None], fx[None])
 
 
 def ring_centres(window: Float64[np.ndarray, "h w"]) -> Curve:

@@ -36,6 +36,10 @@ _WINDOW = (1.2, 2.1)
 _LEAST_POSITIONS = 9
 
 
+LIT_SHARE = 0.1
+"""Pixels with fewer than this share of the median photons are not judged."""
+
+
 @dataclass(frozen=True)
 class CorpusPlan:
     """What is drawn.
@@ -123,6 +127,7 @@ class Corpus:
 
     def __init__(self, folder: Path, probe: ProbeModes, positions_xy_px: PositionsXY, plan: CorpusPlan) -> None:
         self._folder, self._probe, self._positions, self.plan = folder, probe, positions_xy_px, plan
+        self._true_ranges: dict[int, tuple[float, float]] = {}
         folder.mkdir(parents=True, exist_ok=True)
 
     @property
@@ -161,6 +166,16 @@ class Corpus:
         pixel, on the lit part of the scan's canvas.
         """
         return np.load(self._file(rounds, number), mmap_mode="r", allow_pickle=False)
+
+    def true_ranges(self, number: int) -> tuple[float, float]:
+        """Largest minus smallest phase (rad) and amplitude of a scan's true object where photons fell."""
+        if number not in self._true_ranges:
+            images = self.images(0, number)
+            lit = images[8] > LIT_SHARE * np.median(images[8])
+            truth = (images[6] + 1j * images[7])[lit]
+            phase = np.angle(truth * np.conj(truth.mean()))
+            self._true_ranges[number] = float(np.ptp(phase)), float(np.ptp(np.abs(truth)))
+        return self._true_ranges[number]
 
     def _reconstructed(self, number: int) -> np.ndarray:
         drawn = draw_scan(self._probe, self._positions, self.plan, number)

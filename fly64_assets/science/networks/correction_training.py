@@ -15,7 +15,7 @@ from torch import nn
 
 from fly64_assets.science.contract.npz_reading import load_array, read_headers
 from fly64_assets.science.networks.bundle import TrainedNetwork, write_bundle
-from fly64_assets.science.networks.corpus import Corpus, CorpusPlan
+from fly64_assets.science.networks.corpus import LIT_SHARE, Corpus, CorpusPlan
 from fly64_assets.science.networks.correction import Corrected, Correction
 from fly64_assets.science.networks.evidence import Evidence
 from fly64_assets.science.networks.lightning_modules import (
@@ -26,7 +26,7 @@ from fly64_assets.science.networks.lightning_modules import (
     warm_cosine,
     write_history,
 )
-from fly64_assets.science.networks.lightning_runtime import interrupts_kept, quiet_lightning
+from fly64_assets.science.networks.lightning_runtime import bare_trainer, interrupts_kept, quiet_lightning
 from fly64_assets.science.networks.record import build_network
 from fly64_assets.science.networks.staged import IDENTITY, StagedNetwork, Symmetry
 from fly64_assets.science.networks.training import BUNDLE_FILE, HISTORY_FILE, LOG_FILE, weight_verdicts
@@ -37,7 +37,7 @@ from fly64_assets.science.torch_runtime import limit_threads, require_torch
 
 require_torch()
 
-from lightning.pytorch import LightningDataModule, LightningModule, Trainer  # noqa: E402
+from lightning.pytorch import LightningDataModule, LightningModule  # noqa: E402
 from torch.utils.data import DataLoader, Dataset  # noqa: E402
 
 NETWORK = "map_corrections"
@@ -47,9 +47,6 @@ _LIMIT_BYTES = 1 << 30
 _CROP_PX = 112
 _CROP_MULTIPLE = 16
 _VALIDATION_SHARE = 0.1
-_LIT_SHARE = 0.1
-"""Pixels with fewer than this share of the crop's median photons are not judged."""
-
 _ERROR_WEIGHT = 0.1
 _FINE_TUNING_RATE = 0.4
 """Learning rate of later corrections over that of the first, whose weights they start from."""
@@ -151,11 +148,9 @@ class CorpusCrops(Dataset):
             images = self._corpus.images(self._rounds, int(number))
             top, left = (int(rng.integers(side - self._side + 1)) for side in images.shape[1:])
             crops.append(images[:, top : top + self._side, left : left + self._side].copy())
-            truth = images[6] + 1j * images[7]
-            lit = images[8] > _LIT_SHARE * np.median(images[8])
-            phase = np.angle(truth[lit] * np.conj(truth[lit].mean()))
-            phases.append(np.ptp(phase))
-            amplitudes.append(np.ptp(np.abs(truth[lit])))
+            phase, amplitude = self._corpus.true_ranges(int(number))
+            phases.append(phase)
+            amplitudes.append(amplitude)
         whole = torch.as_tensor(np.stack(crops))
         return Crops(
             evidence=torch.cat([whole[:, :6], whole[:, 8:]], dim=1),
@@ -181,7 +176,7 @@ def truth_of(crops: Crops) -> Complex64[torch.Tensor, "b h w"]:
 def lit_of(crops: Crops) -> Float[torch.Tensor, "b h w"]:
     """1 where a crop is judged, 0 elsewhere."""
     photons = crops.evidence[:, 6]
-    return (photons > _LIT_SHARE * photons.flatten(1).median(dim=1).values[:, None, None]).float()
+    return (photons > LIT_SHARE * photons.flatten(1).median(dim=1).values[:, None, None]).float()
 
 
 class CorrectionLoss(NamedTuple):
@@ -422,22 +417,13 @@ class _Training:
         if self._task.execution.checkpointing:
             callbacks.insert(2, Checkpoint(checkpoint))
         with quiet_lightning(), interrupts_kept():
-            trainer = Trainer(
+            trainer = bare_trainer(
+                self._task.work_dir,
+                callbacks,
+                epochs=epochs,
                 accelerator=plan.accelerator,
-                devices=1,
-                max_epochs=epochs,
-                deterministic="warn" if torch.cuda.is_available() else True,
-                logger=False,
-                callbacks=callbacks,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                reload_dataloaders_every_n_epochs=1,
-                log_every_n_steps=1_000_000,
-                use_distributed_sampler=False,
                 gradient_clip_val=_CLIP_NORM,
-                default_root_dir=self._task.work_dir,
+                logger=False,
             )
             resumed = checkpoint if checkpoint.exists() else None
             trainer.fit(module, datamodule=data, ckpt_path=resumed, weights_only=True)

@@ -10,10 +10,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.fft
-from scipy.ndimage import gaussian_filter, map_coordinates
+from scipy.ndimage import map_coordinates
 from scipy.spatial import KDTree
 
 from fly64_assets.science.arrays import ComplexObject
+from fly64_assets.science.options import ModelObject
+from fly64_assets.science.physics.object import compose_object, unit_range
 
 Shape = tuple[int, int]
 Texture = Callable[[Shape, np.random.Generator], np.ndarray]
@@ -45,20 +47,20 @@ def draw_object(shape: Shape, rng: np.random.Generator) -> ProceduralObject:
     likeness = rng.choice(_LIKENESS)
     source = phase if rng.random() < 0.5 else 1 - phase
     absorption = likeness * source + (1 - likeness) * other
-    blur = rng.uniform(*_BLUR_PX)
-    phase, absorption = (gaussian_filter(_unit_range(part), blur, mode="nearest") for part in (phase, absorption))
-    amplitude = 1 - (1 - rng.uniform(*_MINIMUM_AMPLITUDE)) * absorption
-    return ProceduralObject(
-        (amplitude * np.exp(1j * rng.uniform(*_PHASE_RANGE_RAD) * (phase - 0.5))).astype(np.complex64), names
+    options = ModelObject(
+        blur_px=rng.uniform(*_BLUR_PX),
+        minimum_amplitude=rng.uniform(*_MINIMUM_AMPLITUDE),
+        phase_range_rad=rng.uniform(*_PHASE_RANGE_RAD),
     )
+    return ProceduralObject(compose_object(unit_range(phase), unit_range(absorption), options), names)
 
 
 def _mixture(shape: Shape, rng: np.random.Generator) -> tuple[np.ndarray, tuple[str, ...]]:
     """One to three textures, added or pasted into one another."""
     names = tuple(rng.choice(list(TEXTURES), size=rng.choice(3, p=(0.4, 0.4, 0.2)) + 1))
-    found = _unit_range(TEXTURES[names[0]](shape, rng))
+    found = unit_range(TEXTURES[names[0]](shape, rng))
     for name in names[1:]:
-        layer = _unit_range(TEXTURES[name](shape, rng))
+        layer = unit_range(TEXTURES[name](shape, rng))
         if rng.random() < 0.5:
             share = rng.uniform(0.2, 0.8)
             found = share * found + (1 - share) * layer
@@ -66,7 +68,7 @@ def _mixture(shape: Shape, rng: np.random.Generator) -> tuple[np.ndarray, tuple[
             mask = power_law_noise(shape, rng, rng.uniform(1.5, 3)) > rng.uniform(-0.5, 0.5)
             found = np.where(mask, layer, found)
     if rng.random() < 0.3:
-        found = _unit_range(found) ** rng.uniform(0.5, 2)
+        found = unit_range(found) ** rng.uniform(0.5, 2)
     return found, names
 
 
@@ -254,11 +256,6 @@ def _pixels(rows: slice, columns: slice) -> np.ndarray:
     """Row and column of every pixel of a window, ``(n, 2)``."""
     grid = np.meshgrid(np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop), indexing="ij")
     return np.stack(grid, axis=-1).reshape(-1, 2)
-
-
-def _unit_range(image: np.ndarray) -> np.ndarray:
-    low, high = image.min(), image.max()
-    return (image - low) / (high - low) if high > low else np.zeros_like(image)
 
 
 TEXTURES: dict[str, Texture] = {

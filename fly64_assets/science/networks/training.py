@@ -24,7 +24,7 @@ from fly64_assets.science.networks.lightning_modules import (
     StagedModule,
     write_history,
 )
-from fly64_assets.science.networks.lightning_runtime import interrupts_kept, quiet_lightning
+from fly64_assets.science.networks.lightning_runtime import bare_trainer, interrupts_kept, quiet_lightning
 from fly64_assets.science.networks.record import build_network
 from fly64_assets.science.networks.training_task import LearnsFrom, TrainingResult, TrainingTask
 from fly64_assets.science.options import TrainingOptions, ViewOptions
@@ -157,26 +157,16 @@ class TrainingJob:
         return "counts" if self.true_patches is None else "truth"
 
     def _trainer(self, callbacks: list[Callback]) -> Trainer:
-        folder = self.task.work_dir
-        logger = CSVLogger(folder, name="", version="lightning") if self.task.execution.logger == "csv" else False
-        return Trainer(
-            accelerator=self.options.accelerator,
-            devices=1,
-            precision=self.options.precision,
-            max_epochs=self.options.epochs,
-            max_time=None if self.options.max_minutes is None else timedelta(minutes=self.options.max_minutes),
-            # On a GPU some operators have no deterministic form: the fastest deterministic one is then asked for only.
-            deterministic=self.options.deterministic and ("warn" if torch.cuda.is_available() else True),
-            logger=logger,
-            callbacks=callbacks,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            reload_dataloaders_every_n_epochs=1,
-            log_every_n_steps=1_000_000,
-            use_distributed_sampler=False,
-            default_root_dir=folder,
+        folder, options = self.task.work_dir, self.options
+        return bare_trainer(
+            folder,
+            callbacks,
+            epochs=options.epochs,
+            accelerator=options.accelerator,
+            deterministic=options.deterministic,
+            precision=options.precision,
+            max_time=None if options.max_minutes is None else timedelta(minutes=options.max_minutes),
+            logger=CSVLogger(folder, name="", version="lightning") if self.task.execution.logger == "csv" else False,
         )
 
     def _checkpoint(self) -> list[Callback]:

@@ -68,7 +68,7 @@ def make_object(options: ObjectOptions | ReplicateOptions, rng: np.random.Genera
         ValueError: the file is missing, unreadable or of the wrong type.
     """
     if options.kind == "natural_image" and number > 1:
-        return _compose(*_picture_crop(options.shape_px, rng, number), options)
+        return compose_object(*_picture_crop(options.shape_px, rng, number), options)
     return OBJECT_KINDS[options.kind](options, rng)
 
 
@@ -76,10 +76,11 @@ def _from_maps(
     draw: Callable[[tuple[int, int], np.random.Generator], Maps], options: ModelObject, rng: np.random.Generator
 ) -> ComplexObject:
     phase, absorption = draw(options.shape_px, rng)
-    return _compose(phase, absorption, options)
+    return compose_object(phase, absorption, options)
 
 
-def _compose(phase: np.ndarray, absorption: np.ndarray, options: ModelObject) -> ComplexObject:
+def compose_object(phase: np.ndarray, absorption: np.ndarray, options: ModelObject) -> ComplexObject:
+    """The object of two maps in [0, 1], with the blur, the phase range and the amplitude of the options."""
     phase, absorption = (gaussian_filter(part, options.blur_px, mode="nearest") for part in (phase, absorption))
     amplitude = 1.0 - (1.0 - options.minimum_amplitude) * absorption
     return (amplitude * np.exp(1j * options.phase_range_rad * (phase - 0.5))).astype(np.complex64)
@@ -102,7 +103,7 @@ def read_object(options: FileObject) -> ComplexObject:
         raise ValueError(message)
     if path.suffix.lower() != ".npz":
         image = _fit(io.imread(path, as_gray=True).astype(float), options.shape_px)
-        return _compose(image, image, options)
+        return compose_object(image, image, options)
     with np.load(path, allow_pickle=False) as file:
         if "objectGuess" not in file.files:
             message = f"{path}: no objectGuess among its keys {sorted(file.files)}"
@@ -127,7 +128,7 @@ def _mixed(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
     phase = np.where(disc, 0.45 * phase + 0.55 * spokes, phase)
     absorption = 0.40 * grains_b + 0.20 * grains_a + 0.25 * (1 - swell) + 0.15 * texture_b
     absorption = np.where(disc, 0.75 * absorption + 0.25 * spokes, absorption)
-    return _unit_range(phase), _unit_range(absorption)
+    return unit_range(phase), unit_range(absorption)
 
 
 def _grains(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
@@ -231,7 +232,7 @@ def _cells(shape: tuple[int, int], rng: np.random.Generator) -> Maps:
         phase += 0.5 * body + 0.25 * nucleus
         absorption += 0.2 * body + rng.uniform(0.2, 0.6) * nucleus
     granules = gaussian_filter((rng.random(shape) > 0.99).astype(float), 1.0) * 4
-    return _unit_range(phase + granules * (phase > 0.3)), _unit_range(absorption + granules)
+    return unit_range(phase + granules * (phase > 0.3)), unit_range(absorption + granules)
 
 
 def _fit(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
@@ -241,10 +242,11 @@ def _fit(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
     height, width = round(shape[0] * scale), round(shape[1] * scale)
     top, left = (rows - height) // 2, (columns - width) // 2
     cropped = image[top : top + height, left : left + width]
-    return _unit_range(np.asarray(transform.resize(cropped, shape, anti_aliasing=True)))
+    return unit_range(np.asarray(transform.resize(cropped, shape, anti_aliasing=True)))
 
 
-def _unit_range(image: np.ndarray) -> np.ndarray:
+def unit_range(image: np.ndarray) -> np.ndarray:
+    """Stretch to [0, 1]; zeros for an image that is constant."""
     low, high = image.min(), image.max()
     return (image - low) / (high - low) if high > low else np.zeros_like(image)
 

@@ -12,7 +12,7 @@ from fly64_assets.science.methods.record import METHOD_KINDS, Given
 from fly64_assets.science.networks import corpus as corpus_module
 from fly64_assets.science.networks.bundle import read_bundle
 from fly64_assets.science.networks.corpus import Corpus, CorpusPlan, draw_scan
-from fly64_assets.science.networks.correction import Correction, apply_corrections
+from fly64_assets.science.networks.correction import Corrected, Correction, apply_corrections
 from fly64_assets.science.networks.correction_training import Crops, correction_loss
 from fly64_assets.science.networks.evidence import Evidence
 from fly64_assets.science.networks.inference import probe_likeness
@@ -139,7 +139,7 @@ def test_the_loss_forgives_one_phase_and_nothing_else():
     noisy = truth + 0.05 * torch.randn(truth.shape, dtype=torch.complex64, generator=generator)
 
     def loss(image):
-        return float(correction_loss(type(random_correction().correct(evidence()))(image, error), crops).image)
+        return float(correction_loss(Corrected(image, error), crops).image)
 
     assert loss(noisy * torch.exp(torch.tensor(0.7j))) == pytest.approx(loss(noisy), abs=1e-4)
     assert loss(truth) < loss(noisy) < loss(torch.ones_like(truth))
@@ -149,9 +149,8 @@ def test_the_error_that_describes_itself_best_is_the_true_one():
     truth = torch.ones(1, 32, 32, dtype=torch.complex64)
     crops = crops_of(truth, 50.0)
     noisy = truth + 0.1 * torch.randn(truth.shape, dtype=torch.complex64, generator=torch.Generator().manual_seed(0))
-    corrected = type(random_correction().correct(evidence()))
     losses = {
-        size: float(correction_loss(corrected(noisy, torch.full(truth.shape, size)), crops).error)
+        size: float(correction_loss(Corrected(noisy, torch.full(truth.shape, size)), crops).error)
         for size in (0.05, 0.1, 0.2)
     }
     assert min(losses, key=losses.get) == 0.1
